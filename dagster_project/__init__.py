@@ -1,0 +1,1 @@
+"""The win-back warehouse: raw transactions in, gated and published win-back tables out."""

@@ -1,0 +1,23 @@
+"""The errors a user can meet, each with the exit code that `winback` ends with."""
+
+
+class WinbackError(Exception):
+    """The run failed: a file missing or unreadable, an expectation that raised.
+
+    The message is written for the user: it names the file, line or key and the mend, and holds
+    no personal data beyond ids.
+    """
+
+    exit_code = 1
+
+
+class ConfigurationError(WinbackError):
+    """Bad usage or configuration: arguments, YAML, a mapped column that the file has not."""
+
+    exit_code = 2
+
+
+class GateBlockedError(WinbackError):
+    """A gate refused its input; the former release stands."""
+
+    exit_code = 3
