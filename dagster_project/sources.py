@@ -1,0 +1,515 @@
+"""Source configuration: `data/sources/<name>.yml`, read, validated and typed.
+
+A source is one business. Every mistake in its file ends in a ConfigurationError that names the
+file, the line, the key and the mend.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from dagster_project import canonical
+from dagster_project.errors import ConfigurationError
+from dagster_project.paths import PROJECT_DIR
+
+SOURCES_DIR = PROJECT_DIR / "data" / "sources"
+TEMPLATE = "template"
+
+# Days without a purchase after which a customer counts as lost, by industry.
+LOST_THRESHOLD_DAYS = {
+    "restaurant": 30,
+    "mobile_app": 210,
+    "fast_moving_goods": 90,
+    "grocery": 90,
+    "dentist": 183,
+    "durables": 365,
+}
+OTHER_LOST_THRESHOLD_DAYS = 183
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_DATE_DIRECTIVES = ({"%Y", "%y"}, {"%m", "%b", "%B", "%-m"}, {"%d", "%-d"})
+
+
+class _Part(BaseModel):
+    """Base of every part of the file: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FromColumn(_Part):
+    """A column of the file, by the first of its accepted spellings that the header has."""
+
+    column: tuple[str, ...]
+
+
+class FromConstant(_Part):
+    """The same value in every row."""
+
+    constant: str | int | float | bool
+
+
+class FromSql(_Part):
+    """A SQL expression over the columns mapped by name and the inputs."""
+
+    sql: str
+
+
+class FromLookup(_Part):
+    """A column of one of the table's lookups."""
+
+    lookup: str
+    column: str
+
+
+Mapping = FromColumn | FromConstant | FromSql | FromLookup
+
+
+class Input(_Part):
+    """A column that only expressions use, with the type they see."""
+
+    column: tuple[str, ...]
+    type: canonical.Kind = "text"
+
+    @field_validator("column", mode="before")
+    @classmethod
+    def _several_spellings(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class LineTypeRule(_Part):
+    """Lines for which `when` holds are of this type; the first rule that holds counts."""
+
+    type: Literal["sale", "return", "adjustment"]
+    when: str
+
+
+class ExclusionRule(_Part):
+    """Lines for which `when` holds stay in raw, marked with the reason, and are not used."""
+
+    reason: str
+    when: str
+
+
+class FileFormat(_Part):
+    """Where the rows are and how they are written."""
+
+    files: Annotated[tuple[str, ...], Field(min_length=1)]
+    format: Literal["csv", "parquet", "jsonl"] | None = None
+    delimiter: str = ","
+    quote: str = '"'
+    header: bool = True
+    column_names: tuple[str, ...] = ()
+    encoding: Literal["utf-8", "utf-16", "latin-1", "gbk"] = "utf-8"
+    decimal: Literal[".", ","] = "."
+    null_values: tuple[str, ...] = ()
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _several_files(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str) -> str:
+        if value != "whitespace" and len(value) != 1:
+            raise ValueError('must be one character (a tab is "\\t"), or the word whitespace')
+        return value
+
+    @field_validator("quote")
+    @classmethod
+    def _one_or_none(cls, value: str) -> str:
+        if len(value) > 1:
+            raise ValueError("must be one character, or empty where values are not quoted")
+        return value
+
+    @model_validator(mode="after")
+    def _names_without_header(self) -> "FileFormat":
+        if self.header == bool(self.column_names):
+            raise ValueError("column_names are needed with header: false, and only then")
+        return self
+
+
+class Lookup(FileFormat):
+    """A small table of the source whose columns are added to rows by one key."""
+
+    key: str
+    match: str
+
+
+class TableSource(FileFormat):
+    """Where a canonical table comes from and how its columns are filled."""
+
+    columns: dict[str, Mapping]
+    inputs: dict[str, Input] = {}
+    lookups: dict[str, Lookup] = {}
+    unpivot: tuple[str, ...] = ()
+    time_zone: str | None = None
+    date_format: tuple[str, ...] = ()
+    line_type: tuple[LineTypeRule, ...] = ()
+    exclude: tuple[ExclusionRule, ...] = ()
+    key: tuple[str, ...] = ()
+    duplicates: Literal["block", "keep_last"] = "block"
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: _mapping(form) for name, form in value.items()}
+
+    @field_validator("date_format", "key", "unpivot", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("date_format")
+    @classmethod
+    def _possible_dates(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for date_format in value:
+            _check_date_format(date_format)
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        return None if value is None else _check_time_zone(value)
+
+
+class Limits(_Part):
+    """What the raw gate lets pass."""
+
+    rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    customerless_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    minimum_amount: Decimal = Decimal(-1_000_000)
+    maximum_amount: Decimal = Decimal(1_000_000)
+
+
+class Settings(_Part):
+    """Numbers behind stages and tiers; where one is null its default follows from the others.
+
+    Days are whole days. See DECISIONS.md for the reasons behind the defaults.
+    """
+
+    lost_threshold_days: Annotated[int, Field(ge=3)] | None = None
+    typical_gap_days: Annotated[int, Field(ge=1)] | None = None
+    alarm_gap_count: Annotated[int, Field(ge=1)] = 3
+    new_customer_days: Annotated[int, Field(ge=1)] = 30
+    evergreen_purchase_days: Annotated[int, Field(ge=2)] = 3
+    high_tier_share: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.20")
+    middle_tier_share: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.50")
+    kept_releases: Annotated[int, Field(ge=1)] = 7
+
+    @model_validator(mode="after")
+    def _tiers_in_order(self) -> "Settings":
+        if self.high_tier_share >= self.middle_tier_share:
+            raise ValueError("high_tier_share must be below middle_tier_share")
+        return self
+
+
+class Source(_Part):
+    """One business: where its tables come from and what is normal for it."""
+
+    name: str
+    path: Path
+    description: str
+    kind: Literal["finished", "live"]
+    first_day: date
+    last_day: date | None = None
+    industry: str
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    time_zone: str
+    margin_rate: Annotated[Decimal, Field(ge=0, le=1)]
+    pseudonymise_ids: Literal["auto", "always", "never"] = "auto"
+    schedule_time_zone: str | None = None
+    settings: Settings = Settings()
+    limits: Limits = Limits()
+    tables: dict[str, TableSource]
+
+    @field_validator("time_zone", "schedule_time_zone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        return None if value is None else _check_time_zone(value)
+
+    @model_validator(mode="after")
+    def _days_fit_kind(self) -> "Source":
+        if (self.kind == "finished") != (self.last_day is not None):
+            raise ValueError("last_day is needed for kind: finished, and only there")
+        if self.last_day is not None and self.last_day < self.first_day:
+            raise ValueError("last_day is before first_day")
+        return self
+
+    @cached_property
+    def lost_threshold_days(self) -> int:
+        """Days without a purchase after which a customer is lost."""
+        return self.settings.lost_threshold_days or LOST_THRESHOLD_DAYS.get(
+            self.industry, OTHER_LOST_THRESHOLD_DAYS
+        )
+
+    @cached_property
+    def typical_gap_days(self) -> int:
+        """Days between purchases assumed before a customer has shown a rhythm."""
+        return self.settings.typical_gap_days or max(1, self.lost_threshold_days // 3)
+
+    def today(self, now: datetime) -> date:
+        """Return the business date at a moment (an aware datetime)."""
+        return now.astimezone(ZoneInfo(self.time_zone)).date()
+
+    def last_complete_day(self, now: datetime) -> date:
+        """Return the default as-of date: the last day, or yesterday for a live source."""
+        return self.last_day or self.today(now) - timedelta(days=1)
+
+    def model_settings(self) -> dict[str, Any]:
+        """Return the dbt variables of the source; the as-of date is added by the run."""
+        return {
+            "currency": self.currency,
+            "time_zone": self.time_zone,
+            "margin_rate": str(self.margin_rate),
+            "lost_threshold_days": self.lost_threshold_days,
+            "typical_gap_days": self.typical_gap_days,
+            "alarm_gap_count": self.settings.alarm_gap_count,
+            "new_customer_days": self.settings.new_customer_days,
+            "evergreen_purchase_days": self.settings.evergreen_purchase_days,
+            "high_tier_share": str(self.settings.high_tier_share),
+            "middle_tier_share": str(self.settings.middle_tier_share),
+        }
+
+    def settings_fingerprint(self) -> str:
+        """Return a hash of everything but the files that decides what a release holds."""
+        everything = self.model_dump(mode="json", exclude={"name", "path", "schedule_time_zone"})
+        return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+
+def source_names() -> list[str]:
+    """Return the names of the configured sources, the template left out."""
+    return sorted(path.stem for path in SOURCES_DIR.glob("*.yml") if path.stem != TEMPLATE)
+
+
+def load_source(name: str) -> Source:
+    """Read and check `data/sources/<name>.yml`.
+
+    Raises:
+        ConfigurationError: no such source, or something in its file is wrong.
+    """
+    path = SOURCES_DIR / f"{name}.yml"
+    if not _NAME.fullmatch(name) or not path.is_file():
+        close = difflib.get_close_matches(name, source_names(), n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise ConfigurationError(
+            f"There is no source named {name!r}.{hint} Sources: {', '.join(source_names())}. "
+            f"To add one, copy data/sources/{TEMPLATE}.yml."
+        )
+    return read_source(path)
+
+
+def read_source(path: Path) -> Source:
+    """Read and check one source file; see `load_source`."""
+    shown = path.relative_to(PROJECT_DIR) if path.is_relative_to(PROJECT_DIR) else path
+    try:
+        content, lines = _read_yaml(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{shown}: not UTF-8 text; save it as UTF-8.") from error
+    except _YamlError as problem:
+        raise ConfigurationError(f"{shown}, {problem}") from problem
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{shown}: expected keys and values, as in the template.")
+    try:
+        source = Source(name=path.stem, path=path, **content)
+    except (ValidationError, TypeError) as error:
+        raise ConfigurationError(_explain(shown, error, lines)) from error
+    _check_tables(source, shown, lines)
+    return source
+
+
+def _mapping(form: Any) -> Any:
+    """Turn the short forms (a name, a list of spellings) into the long one."""
+    if isinstance(form, str):
+        return FromColumn(column=(form,))
+    if isinstance(form, list):
+        return FromColumn(column=tuple(str(spelling) for spelling in form))
+    for kind, keys in (
+        (FromConstant, {"constant"}),
+        (FromSql, {"sql"}),
+        (FromLookup, {"lookup", "column"}),
+    ):
+        if isinstance(form, dict) and set(form) == keys:
+            return kind(**form)
+    raise ValueError(
+        "a column is a name, a list of accepted names, {constant: value}, {sql: expression} "
+        "or {lookup: name, column: name}"
+    )
+
+
+def _check_date_format(date_format: str) -> None:
+    """Refuse a format from which no date can be read, or that the engine does not know."""
+    import duckdb
+
+    directives = set(re.findall(r"%-?[A-Za-z]", date_format))
+    complete = all(directives & alternatives for alternatives in _DATE_DIRECTIVES)
+    if not complete and not {"%Y", "%j"} <= directives and "%x" not in directives:
+        raise ValueError(
+            f"{date_format!r} can never give a date: it needs a year (%Y), a month (%m) and a "
+            "day (%d), for example %d.%m.%Y"
+        )
+    try:
+        duckdb.execute("select try_strptime('', ?)", [date_format]).fetchall()
+    except duckdb.Error as error:
+        raise ValueError(
+            f"{date_format!r} is no date format: {str(error).split(': ')[-1]}"
+        ) from None
+
+
+def _check_time_zone(zone: str) -> str:
+    if zone not in available_timezones():
+        close = difflib.get_close_matches(zone, available_timezones(), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"{zone!r} is no time zone{hint}")
+    return zone
+
+
+def _check_tables(source: Source, shown: Path, lines: dict[tuple, int]) -> None:
+    """Check what needs the canonical tables beside the file: names, keys, rules."""
+
+    def fail(where: tuple, problem: str) -> None:
+        raise ConfigurationError(f"{shown}, {_place(where, lines)}: {problem}")
+
+    if "transactions" not in source.tables:
+        fail(("tables",), "transactions is required")
+    for name, table_source in source.tables.items():
+        place = ("tables", name)
+        table = canonical.TABLES.get(name)
+        if table is None:
+            fail(place, _unknown(name, canonical.TABLES))
+        derived = canonical.DERIVED_COLUMNS.get(name, set())
+        mappable = [column.name for column in table.columns if column.name not in derived]
+        for column in table_source.columns:
+            if column not in mappable:
+                fail((*place, "columns", column), _unknown(column, mappable))
+        for column in table.columns:
+            is_given = column.name in table_source.columns or column.name == "currency"
+            if column.required and column.name in mappable and not is_given:
+                fail((*place, "columns"), f"{column.name} is required for {name}")
+        if name == "transactions" and "customer_id" not in table_source.columns:
+            fail((*place, "columns"), "customer_id is required for transactions")
+        for column in table_source.key:
+            if column not in mappable:
+                fail((*place, "key"), _unknown(column, mappable))
+        for key in ("line_type", "exclude", "key"):
+            if name != "transactions" and getattr(table_source, key):
+                fail((*place, key), f"{key} is for transactions only")
+        for column, mapping in table_source.columns.items():
+            if not isinstance(mapping, FromLookup):
+                continue
+            where = (*place, "columns", column)
+            if mapping.lookup not in table_source.lookups:
+                fail(where, _unknown(mapping.lookup, table_source.lookups))
+        for lookup_name, lookup in table_source.lookups.items():
+            if not isinstance(table_source.columns.get(lookup.match), FromColumn):
+                fail(
+                    (*place, "lookups", lookup_name, "match"),
+                    f"{lookup.match!r} is not a column mapped by name",
+                )
+        for input_name in table_source.inputs:
+            if input_name in table_source.columns or not _NAME.fullmatch(input_name):
+                fail(
+                    (*place, "inputs", input_name),
+                    "an input needs a name of its own, in lower case",
+                )
+
+
+def _unknown(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known) or 'none'}"
+    return f"unknown name {name!r}; {hint}"
+
+
+class _YamlError(Exception):
+    """What is wrong with the text of a YAML file, with its line."""
+
+
+def _read_yaml(text: str) -> tuple[Any, dict[tuple, int]]:
+    """Return the content of a YAML text and the line of each key path."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}" if mark else "the file"
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise _YamlError(f"{line}: {problem}.") from error
+    lines = dict(_key_lines(node, ())) if node else {}
+    return yaml.safe_load(text), lines
+
+
+def _key_lines(node: yaml.Node, path: tuple) -> Iterator[tuple[tuple, int]]:
+    """Yield the line of every key; YAML itself lets a repeated key silently win."""
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise _YamlError(
+                    f"line {line}: the key {'.'.join([*path, key.value])} is repeated (first on "
+                    f"line {seen[key.value]}); keep one of them."
+                )
+            seen[key.value] = line
+            yield (*path, key.value), line
+            yield from _key_lines(value, (*path, key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield (*path, str(index)), item.start_mark.line + 1
+            yield from _key_lines(item, (*path, str(index)))
+
+
+def _place(where: tuple, lines: dict[tuple, int]) -> str:
+    """Return `line 12, tables.transactions.files` for the nearest key that stands in the file."""
+    known = where
+    while known and known not in lines:
+        known = known[:-1]
+    line = f"line {lines[known]}, " if known else ""
+    return f"{line}{'.'.join(where)}" if where else f"{line}the file"
+
+
+def _explain(shown: Path, error: ValidationError | TypeError, lines: dict[tuple, int]) -> str:
+    """Turn pydantic's errors into one line each, with the place and the mend."""
+    if isinstance(error, TypeError):
+        return f"{shown}: the keys name and path are taken from the file itself; remove them."
+    messages = []
+    for problem in error.errors():
+        where = tuple(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            parent = _model_at(where[:-1])
+            known = [key for key in parent.model_fields if key not in ("name", "path")]
+            text = _unknown(where[-1], known).replace("unknown name", "unknown key")
+        elif problem["type"] == "missing":
+            text = "is missing"
+        else:
+            text = problem["msg"].removeprefix("Value error, ")
+            text = text[0].lower() + text[1:] if text.startswith("Input should") else text
+            text = text.replace("input should be", "should be")
+        messages.append(f"{shown}, {_place(where, lines)}: {text}")
+    return "\n".join(dict.fromkeys(messages))
+
+
+def _model_at(where: tuple[str, ...]) -> type[_Part]:
+    """Return the part of the file that a key path leads to, to name the keys it knows."""
+    if not where:
+        return Source
+    if where[0] in ("settings", "limits"):
+        return {"settings": Settings, "limits": Limits}[where[0]]
+    if "lookups" in where:
+        return Lookup
+    if "inputs" in where:
+        return Input
+    if "line_type" in where:
+        return LineTypeRule
+    return ExclusionRule if "exclude" in where else TableSource
