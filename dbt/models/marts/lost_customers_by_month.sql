@@ -1,0 +1,57 @@
+with months as (
+
+    select * from {{ ref('int_months') }}
+
+),
+
+lost_episodes as (
+
+    select
+        *,
+        {{ month_of('lost_on') }} as lost_month
+    from {{ ref('int_lost_episodes') }}
+
+),
+
+value_tiers as (
+
+    select 'high' as value_tier
+    union all
+    select 'middle' as value_tier
+    union all
+    select 'low' as value_tier
+
+),
+
+losses as (
+
+    select
+        lost_month,
+        value_tier,
+        count(*) as lost_count,
+        sum(value_at_stake) as value_at_stake,
+        count(regained_on) as recovered_count
+    from lost_episodes
+    group by all
+
+),
+
+final as (
+
+    select
+        months.month as lost_month,
+        value_tiers.value_tier,
+        cast(coalesce(losses.lost_count, 0) as integer) as lost_customer_count,
+        cast(coalesce(losses.value_at_stake, 0) as decimal(18, 2)) as value_at_stake,
+        cast(coalesce(losses.recovered_count, 0) as integer) as recovered_customer_count,
+        cast('{{ var("currency") }}' as varchar) as currency
+    from months
+    cross join value_tiers
+    left join losses
+        on months.month = losses.lost_month and value_tiers.value_tier = losses.value_tier
+    -- The first month in which anybody can be lost is the first with a row.
+    where months.month >= (select min(lost_episodes.lost_month) from lost_episodes)
+
+)
+
+select * from final

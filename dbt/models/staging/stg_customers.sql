@@ -1,0 +1,16 @@
+with customers as (
+
+    select * from {{ source('raw', 'customers') }}
+
+),
+
+final as (
+
+    select
+        customer_id,
+        {{ business_date('signed_up_at') }} as signed_up_on
+    from customers
+
+)
+
+select * from final

@@ -1,0 +1,19 @@
+with transactions as (
+
+    select * from {{ source('raw', 'transactions') }}
+
+),
+
+final as (
+
+    select
+        customer_id,
+        ordered_on,
+        amount,
+        excluded_reason is null as is_used,
+        excluded_reason is null and line_type = 'sale' as is_sale_line
+    from transactions
+
+)
+
+select * from final

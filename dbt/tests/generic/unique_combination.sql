@@ -1,0 +1,11 @@
+{#- Fails with the combinations of columns that occur in more than one row. -#}
+{% test unique_combination(model, columns) %}
+
+select
+    {{ columns | join(", ") }},
+    count(*) as row_count
+from {{ model }}
+group by {{ columns | join(", ") }}
+having count(*) > 1
+
+{% endtest %}
