@@ -111,6 +111,14 @@ def prepare_raw(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"create table if not exists raw.{table.name} ({', '.join(columns)})")
 
 
+def is_prepared(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether `prepare_raw` has run on the warehouse."""
+    (count,) = connection.execute(
+        "select count(*) from duckdb_tables() where schema_name = 'raw'"
+    ).fetchone()
+    return count > 0
+
+
 def pseudonym_key(paths: SourcePaths) -> str:
     """Return the source's secret key, made once; it is state, for new keys mean new ids."""
     if not paths.pseudonym_key.is_file():
@@ -122,23 +130,38 @@ def pseudonym_key(paths: SourcePaths) -> str:
     return paths.pseudonym_key.read_text().strip()
 
 
-def input_fingerprint(source: Source, paths: SourcePaths) -> str:
-    """Return a hash of every present file's content and mapping: what a load would read."""
-    keys = [
-        f"{name}|{file.file.name}|{file.load_key}"
-        for name in sorted(source.tables)
-        for file in _present_files(source, paths, name)
-    ]
-    return hashlib.sha256("\n".join(keys).encode()).hexdigest()
+@dataclass(frozen=True)
+class Changes:
+    """How the files differ from what raw holds.
+
+    `transactions` are those to read (new, changed or not wholly loaded) of `present_count`;
+    `any` tells whether a load would change any table.
+    """
+
+    transactions: list[SourceFile]
+    present_count: int
+    any: bool
 
 
 def changed_files(
     connection: duckdb.DuckDBPyConnection, source: Source, paths: SourcePaths
-) -> list[SourceFile]:
-    """Return the transaction files that are new, changed or not wholly loaded."""
-    present = _present_files(source, paths, "transactions")
-    known = _known_loads(connection, "transactions")
-    return [file.file for file in present if known.get(file.file.name) != (file.load_key, True)]
+) -> Changes:
+    """Compare the source's files with what raw holds."""
+    transactions: list[SourceFile] = []
+    present_count = 0
+    is_changed = False
+    for name in canonical.TABLES:
+        present = _present_files(source, paths, name) if name in source.tables else []
+        known = _known_loads(connection, name)
+        changed = [file.file for file in present if _must_read(file, known)]
+        kept = connection.execute(
+            "select source_file from raw.loads where table_name = ? and is_present", [name]
+        ).fetchall()
+        has_gone = {file for (file,) in kept} - {file.file.name for file in present}
+        is_changed = is_changed or bool(changed or has_gone)
+        if name == "transactions":
+            transactions, present_count = changed, len(present)
+    return Changes(transactions, present_count, is_changed)
 
 
 def days_in(
@@ -200,11 +223,7 @@ def load_table(
             f"No file matches `files: {', '.join(declared.files)}` of {source.path.name}, "
             f"tables.{name}. Put files into {paths.landing}, or correct the pattern."
         )
-    to_read = [
-        file
-        for file in present
-        if full_refresh or known.get(file.file.name) != (file.load_key, True)
-    ]
+    to_read = [file for file in present if full_refresh or _must_read(file, known)]
     connection.begin()
     try:
         _settle_gone_files(connection, source, present, name, report, full_refresh)
@@ -560,6 +579,10 @@ def _known_loads(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, 
         "select source_file, load_key, is_complete from raw.loads where table_name = ?", [name]
     ).fetchall()
     return {file: (key, is_complete) for file, key, is_complete in rows}
+
+
+def _must_read(file: _File, known: dict[str, tuple[str, bool]]) -> bool:
+    return known.get(file.file.name) != (file.load_key, True)
 
 
 def _readable_groups(

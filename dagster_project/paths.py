@@ -94,6 +94,10 @@ class SourcePaths:
         """The file analysts open: a fixed link into the current release."""
         return self.published / "winback.duckdb"
 
+    def release_file(self, release_id: str) -> Path:
+        """Return the DuckDB file of a kept release."""
+        return self.releases / release_id / "winback.duckdb"
+
     @property
     def blocked(self) -> Path:
         """Folder of the verdicts and data docs of blocked runs, one folder a run."""

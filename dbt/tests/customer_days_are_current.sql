@@ -1,3 +1,5 @@
+{{ config(meta={'dagster': {'ref': {'name': 'int_customer_days'}}}) }}
+
 -- Incremental equals full: no computed day may lag behind its lines.
 with lines as (
 

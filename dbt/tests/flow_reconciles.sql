@@ -1,3 +1,5 @@
+{{ config(meta={'dagster': {'ref': {'name': 'lifecycle_flow'}}}) }}
+
 -- Every active customer is new, returning or resurrecting, and whoever was active a month ago is
 -- returning or dormant now.
 with flow as (

@@ -1,3 +1,5 @@
+{{ config(meta={'dagster': {'ref': {'name': 'customers'}}}) }}
+
 -- Two roads to the lost: by hiatus on the as-of date, and by the silences of the history.
 with by_hiatus as (
 

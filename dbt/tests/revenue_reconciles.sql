@@ -1,3 +1,5 @@
+{{ config(meta={'dagster': {'ref': {'name': 'customers'}}}) }}
+
 -- To the cent: what the customers' lines add up to in staging is what the customers add up to.
 with lines as (
 

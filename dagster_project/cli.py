@@ -1,0 +1,173 @@
+"""`winback`: run a source, list sources and releases, roll back.
+
+Exit codes: 0 published or nothing new, 1 failed, 2 bad usage or configuration, 3 a gate blocked.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from dagster_project.errors import WinbackError
+from dagster_project.paths import DEFAULT_SOURCE, SourcePaths, default_data_dir, setting
+
+# Set before anything imports the libraries that would otherwise report to their makers.
+QUIET_ENVIRONMENT = {
+    "DAGSTER_DISABLE_TELEMETRY": "1",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the code of its outcome."""
+    os.environ.update(QUIET_ENVIRONMENT)
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.command(parsed)
+    except WinbackError as error:
+        print(f"winback: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("winback: stopped; run again to start over", file=sys.stderr)
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="winback",
+        description="From raw transactions to gated, published win-back tables.",
+        epilog="Exit codes: 0 published or nothing new; 1 failed; 2 bad usage or configuration; "
+        "3 a gate blocked and the former release stands.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="load, rebuild, audit and publish a source")
+    _add_common(run)
+    run.add_argument(
+        "--as-of", metavar="YYYY-MM-DD", help="end of this business date is now (default: the last)"
+    )
+    run.add_argument(
+        "--publish",
+        action="store_true",
+        help="make the release current even if its as-of date is before the current one's, or if "
+        "it was rolled back from",
+    )
+    run.add_argument(
+        "--full-refresh", action="store_true", help="read every file and compute every day anew"
+    )
+    run.set_defaults(command=_run)
+
+    sources = commands.add_parser("sources", help="list the configured sources")
+    sources.set_defaults(command=_sources)
+
+    listing = commands.add_parser("releases", help="list the releases of a source")
+    _add_common(listing)
+    listing.set_defaults(command=_releases)
+
+    rollback = commands.add_parser("rollback", help="make a former release current again")
+    rollback.add_argument("release_id", nargs="?", help="by default the one before the current")
+    _add_common(rollback)
+    rollback.set_defaults(command=_rollback)
+
+    ui = commands.add_parser("ui", help="open the Dagster UI of a source")
+    _add_common(ui)
+    ui.add_argument("--port", type=int, default=3000)
+    ui.set_defaults(command=_ui)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--source", metavar="NAME", help="default: WINBACK_SOURCE, else " + DEFAULT_SOURCE
+    )
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="default: WINBACK_DATA_DIR")
+
+
+def _paths(parsed: argparse.Namespace) -> SourcePaths:
+    data_dir = parsed.data_dir.expanduser().resolve() if parsed.data_dir else default_data_dir()
+    return SourcePaths(data_dir, parsed.source or setting("WINBACK_SOURCE", DEFAULT_SOURCE))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _run(parsed: argparse.Namespace) -> None:
+    from dagster_project import running, sources, summary
+
+    paths = _paths(parsed)
+    source = sources.load_source(paths.source)
+    running.prepare_dagster_home(paths)
+    release, is_new = running.run(
+        source,
+        paths,
+        as_of=parsed.as_of,
+        publish=parsed.publish,
+        full_refresh=parsed.full_refresh,
+        say=_say,
+    )
+    if not is_new:
+        _say("Nothing new: same files, settings, as-of date and code.")
+        if release.is_rolled_back:
+            _say("This release was rolled back from; --publish makes it current again.")
+    print(summary.summarise(paths, release))
+
+
+def _sources(parsed: argparse.Namespace) -> None:
+    from dagster_project import sources
+
+    for name in sources.source_names():
+        source = sources.load_source(name)
+        until = source.last_day or "yesterday"
+        print(f"{name:<18}{source.first_day} to {until}  {source.currency}  {source.description}")
+
+
+def _releases(parsed: argparse.Namespace) -> None:
+    from dagster_project import releases, sources
+
+    paths = _paths(parsed)
+    sources.load_source(paths.source)
+    found = releases.list_releases(paths)
+    if not found:
+        print(f"No release of {paths.source} yet; make one with `winback run`.")
+    for release in found:
+        marks = [
+            mark
+            for mark, holds in (
+                ("current", release.is_current),
+                ("rolled back", release.is_rolled_back),
+                ("files deleted", not release.is_kept),
+            )
+            if holds
+        ]
+        print(
+            f"{release.release_id}  as of {release.as_of}  "
+            f"published {release.published_at:%Y-%m-%d %H:%M} UTC  {', '.join(marks)}".rstrip()
+        )
+
+
+def _rollback(parsed: argparse.Namespace) -> None:
+    from dagster_project import releases, sources
+    from dagster_project.locking import source_lock
+
+    paths = _paths(parsed)
+    sources.load_source(paths.source)
+    with source_lock(paths, _say):
+        releases.recover(paths)
+        release = releases.rollback(paths, parsed.release_id)
+    print(f"{release.release_id} (as of {release.as_of}) is current.")
+
+
+def _ui(parsed: argparse.Namespace) -> None:
+    from dagster_project import dbt_project, running, sources
+    from dagster_project.paths import PROJECT_DIR
+
+    paths = _paths(parsed)
+    sources.load_source(paths.source)
+    running.prepare_dagster_home(paths)
+    dbt_project.manifest_path()
+    dg = Path(sys.executable).with_name("dg")
+    os.chdir(PROJECT_DIR)
+    os.execv(dg, [str(dg), "dev", "--port", str(parsed.port)])

@@ -1,0 +1,47 @@
+"""Everything Dagster loads, put together for one source.
+
+`build_definitions` is the seam for tests and for other entry points; `defs` is what `dg` loads.
+"""
+
+import warnings
+
+import dagster as dg
+
+from dagster_project import assets, checks, jobs, schedules, sensors
+from dagster_project.paths import DEFAULT_SOURCE, SourcePaths, default_data_dir, setting
+from dagster_project.progress import progress_logger
+from dagster_project.resources import SourceRun, dbt_resource
+from dagster_project.sources import Source, load_source
+
+
+def build_definitions(source: Source, paths: SourcePaths) -> dg.Definitions:
+    """Return the definitions of one source in one data directory."""
+    # The pinned version has what is used of it; the notice would head every run's output.
+    warnings.filterwarnings("ignore", message=".*backfill_policy.* is currently in beta")
+    return dg.Definitions(
+        assets=[
+            *assets.raw_assets(source),
+            assets.model_assets(),
+            *assets.release_assets(source),
+        ],
+        asset_checks=[checks.raw_gate(), checks.release_gate()],
+        jobs=[jobs.daily_job(), jobs.full_rebuild_job()],
+        schedules=[schedules.morning_schedule(source, paths)],
+        sensors=[sensors.landing_sensor(source, paths)],
+        resources={
+            "source_run": SourceRun.configure_at_launch(
+                source_name=source.name, data_dir=str(paths.data_dir)
+            ),
+            "dbt": dbt_resource(),
+        },
+        loggers={"console": progress_logger},
+        # One process a run: the lock, DuckDB's single writer and a kill all act on one process.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions of the source named by `WINBACK_SOURCE`."""
+    source = load_source(setting("WINBACK_SOURCE", DEFAULT_SOURCE))
+    return build_definitions(source, SourcePaths(default_data_dir(), source.name))

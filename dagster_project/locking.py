@@ -1,0 +1,111 @@
+"""One run at a time per source, and honest bookkeeping about runs that died.
+
+Locks are flocks: the kernel gives them back when a process dies, however it dies.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from dagster_project.paths import SourcePaths
+
+POLL_SECONDS = 1.0
+REMIND_EVERY_SECONDS = 60
+# A run whose process has not yet come to mark itself as living is not taken for dead.
+START_UP_SECONDS = 120
+
+# Locks that this process holds; a run inside a process that holds the lock may enter again.
+_held: dict[str, int] = {}
+
+
+@contextmanager
+def source_lock(paths: SourcePaths, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the source's lock; wait for it, and say so, while another run works."""
+    key = str(paths.lock)
+    if key in _held:
+        _held[key] += 1
+        try:
+            yield
+        finally:
+            _held[key] -= 1
+        return
+    paths.lock.parent.mkdir(parents=True, exist_ok=True)
+    # Not inherited (Python's default), so no child can keep the lock beyond its parent.
+    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _wait_for(descriptor, paths.source, say)
+        _held[key] = 1
+        try:
+            yield
+        finally:
+            del _held[key]
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def living_run(paths: SourcePaths, run_id: str) -> Iterator[None]:
+    """Mark a Dagster run as living for as long as its process does."""
+    paths.alive.mkdir(parents=True, exist_ok=True)
+    file = paths.alive / run_id
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def fail_dead_runs(paths: SourcePaths, instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs whose process has died as failed, so that none shows as working for ever.
+
+    Call under the source's lock. Runs that wait for the lock are living and left alone.
+    """
+    dead = []
+    records = instance.get_run_records(
+        dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+    )
+    for record in records:
+        run_id = record.dagster_run.run_id
+        if not _is_dead(paths, run_id, record.start_time):
+            continue
+        instance.report_run_failed(
+            record.dagster_run, "The run's process ended without a word; run again."
+        )
+        (paths.alive / run_id).unlink(missing_ok=True)
+        dead.append(run_id)
+    return dead
+
+
+def _is_dead(paths: SourcePaths, run_id: str, started_at: float | None) -> bool:
+    try:
+        descriptor = os.open(paths.alive / run_id, os.O_RDWR)
+    except FileNotFoundError:
+        return time.time() - (started_at or 0) > START_UP_SECONDS
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int, source: str, say: Callable[[str], None]) -> None:
+    said_at: float | None = None
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if said_at is None or time.monotonic() - said_at > REMIND_EVERY_SECONDS:
+                say(f"Another run of {source} is working; waiting for it to end.")
+                said_at = time.monotonic()
+            time.sleep(POLL_SECONDS)
+        else:
+            return
