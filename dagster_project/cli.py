@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     sources = commands.add_parser("sources", help="list the configured sources")
+    _add_data_dir(sources)
     sources.set_defaults(command=_sources)
 
     listing = commands.add_parser("releases", help="list the releases of a source")
@@ -82,12 +83,23 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", metavar="NAME", help="default: WINBACK_SOURCE, else " + DEFAULT_SOURCE
     )
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="default: WINBACK_DATA_DIR")
+    _add_data_dir(parser)
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="default: WINBACK_DATA_DIR, else data/"
+    )
+
+
+def _data_dir(parsed: argparse.Namespace) -> Path:
+    return parsed.data_dir.expanduser().resolve() if parsed.data_dir else default_data_dir()
 
 
 def _paths(parsed: argparse.Namespace) -> SourcePaths:
-    data_dir = parsed.data_dir.expanduser().resolve() if parsed.data_dir else default_data_dir()
-    return SourcePaths(data_dir, parsed.source or setting("WINBACK_SOURCE", DEFAULT_SOURCE))
+    return SourcePaths(
+        _data_dir(parsed), parsed.source or setting("WINBACK_SOURCE", DEFAULT_SOURCE)
+    )
 
 
 def _say(text: str) -> None:
@@ -98,7 +110,7 @@ def _run(parsed: argparse.Namespace) -> None:
     from dagster_project import running, sources, summary
 
     paths = _paths(parsed)
-    source = sources.load_source(paths.source)
+    source = sources.load_source(paths)
     running.prepare_dagster_home(paths)
     release, is_new = running.run(
         source,
@@ -118,8 +130,9 @@ def _run(parsed: argparse.Namespace) -> None:
 def _sources(parsed: argparse.Namespace) -> None:
     from dagster_project import sources
 
-    for name in sources.source_names():
-        source = sources.load_source(name)
+    data_dir = _data_dir(parsed)
+    for name in sources.source_files(data_dir):
+        source = sources.load_source(SourcePaths(data_dir, name))
         until = source.last_day or "yesterday"
         print(f"{name:<18}{source.first_day} to {until}  {source.currency}  {source.description}")
 
@@ -128,7 +141,7 @@ def _releases(parsed: argparse.Namespace) -> None:
     from dagster_project import releases, sources
 
     paths = _paths(parsed)
-    sources.load_source(paths.source)
+    sources.load_source(paths)
     found = releases.list_releases(paths)
     if not found:
         print(f"No release of {paths.source} yet; make one with `winback run`.")
@@ -153,7 +166,7 @@ def _rollback(parsed: argparse.Namespace) -> None:
     from dagster_project.locking import source_lock
 
     paths = _paths(parsed)
-    sources.load_source(paths.source)
+    sources.load_source(paths)
     with source_lock(paths, _say):
         releases.recover(paths)
         release = releases.rollback(paths, parsed.release_id)
@@ -165,7 +178,7 @@ def _ui(parsed: argparse.Namespace) -> None:
     from dagster_project.paths import PROJECT_DIR
 
     paths = _paths(parsed)
-    sources.load_source(paths.source)
+    sources.load_source(paths)
     running.prepare_dagster_home(paths)
     dbt_project.manifest_path()
     dg = Path(sys.executable).with_name("dg")

@@ -43,5 +43,5 @@ def build_definitions(source: Source, paths: SourcePaths) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """Return the definitions of the source named by `WINBACK_SOURCE`."""
-    source = load_source(setting("WINBACK_SOURCE", DEFAULT_SOURCE))
-    return build_definitions(source, SourcePaths(default_data_dir(), source.name))
+    paths = SourcePaths(default_data_dir(), setting("WINBACK_SOURCE", DEFAULT_SOURCE))
+    return build_definitions(load_source(paths), paths)

@@ -4,6 +4,7 @@ A suite is `expectations/<gate>/<table>.json`. The gates only read; what a verdi
 the asset checks and to the release.
 """
 
+import html
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,18 @@ from typing import Any
 from dagster_project.errors import WinbackError
 from dagster_project.paths import EXPECTATIONS_DIR
 
+INDEX_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Gates</title><style>
+body {{ font: 14px/1.4 sans-serif; margin: 2em; }}
+table {{ border-collapse: collapse; }}
+th, td {{ text-align: left; vertical-align: top; padding: .3em .8em; border-top: 1px solid #ccc; }}
+.warns {{ background: #fff3cd; }}
+.blocks {{ background: #f8d7da; }}
+</style></head><body><h1>Gates</h1><table>
+<tr><th>status<th>gate and table<th>expectation<th>observed<th>threshold<th>unexpected<th>examples
+{rows}
+</table></body></html>
+"""
 NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 
@@ -93,10 +106,8 @@ def validate(
         ) from error
     # GX answers in an order of its own.
     order = [expectation["meta"]["id"] for expectation in suite["expectations"]]
-    results = sorted(
-        result["results"], key=lambda one: order.index(one["expectation_config"]["meta"]["id"])
-    )
-    return TableVerdict(gate, table, tuple(_outcome(gate, table, one) for one in results), result)
+    result["results"].sort(key=lambda one: order.index(one["expectation_config"]["meta"]["id"]))
+    return TableVerdict(gate, table, _outcomes(gate, table, result), result)
 
 
 def blocked_message(outcomes: Iterable[Outcome]) -> str:
@@ -118,9 +129,10 @@ def blocked_message(outcomes: Iterable[Outcome]) -> str:
 
 
 def build_data_docs(verdicts: Iterable[TableVerdict], folder: Path) -> None:
-    """Write GX's HTML pages of suites and results; `index.html` opens from disk.
+    """Write GX's HTML pages of suites and results, and an `index.html` that needs no network.
 
-    The pages hold counts and example ids, no other values of the tables.
+    The pages hold counts and example ids, no other values of the tables. GX's own index stays
+    empty, and its pages show no status, where the scripts and fonts they link to are out of reach.
     """
     import great_expectations as gx
     from great_expectations.core import expectation_validation_result
@@ -135,7 +147,6 @@ def build_data_docs(verdicts: Iterable[TableVerdict], folder: Path) -> None:
     site = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         "store_backend": {
             "class_name": "TupleFilesystemStoreBackend",
             "base_directory": str(folder.resolve()),
@@ -143,20 +154,38 @@ def build_data_docs(verdicts: Iterable[TableVerdict], folder: Path) -> None:
     }
     context = gx_duckdb.ephemeral_context(gates=site)
     schema = expectation_validation_result.expectationSuiteValidationResultSchema
-    run_id = RunIdentifier(run_time=datetime.now(UTC))
+    run_id = RunIdentifier(run_name="gates", run_time=datetime.now(UTC))
+    rows = []
     for verdict in verdicts:
-        suite_file = _suite_file(verdict.gate, verdict.table_name)
+        gate, table = verdict.gate, verdict.table_name
+        suite_file = _suite_file(gate, table)
         suite = gx.ExpectationSuite(**json.loads(suite_file.read_text(encoding="utf-8")))
         context.suites.add(suite)
         result = schema.load(verdict.result)
         result.meta |= {"run_id": run_id, "validation_time": run_id.run_time}
         context.validation_results_store.set(
-            ValidationResultIdentifier(
-                ExpectationSuiteIdentifier(suite.name), run_id, verdict.table_name
-            ),
+            ValidationResultIdentifier(ExpectationSuiteIdentifier(suite.name), run_id, table),
             result,
         )
-    context.build_data_docs()
+        page = Path("validations", gate, table, *run_id.to_tuple(), f"{table}.html")
+        rows += [_index_row(outcome, page) for outcome in _outcomes(gate, table, verdict.result)]
+    context.build_data_docs(build_index=False)
+    index = INDEX_PAGE.format(rows="\n".join(rows))
+    (folder / "index.html").write_text(index, encoding="utf-8")
+
+
+def _index_row(outcome: Outcome, page: Path) -> str:
+    status = "passed" if outcome.is_passed else "blocks" if outcome.is_blocking else "warns"
+    link = f'<a href="{page.as_posix()}">{outcome.gate} {outcome.table_name}</a>'
+    texts = (
+        outcome.description,
+        outcome.observed_value,
+        outcome.threshold,
+        f"{outcome.unexpected_count:,} of {outcome.evaluated_count:,}",
+        ", ".join(outcome.example_ids),
+    )
+    cells = "".join(f"<td>{html.escape(text)}</td>" for text in texts)
+    return f'<tr class="{status}"><td>{status}</td><td>{link}</td>{cells}</tr>'
 
 
 def _suite_file(gate: str, table: str) -> Path:
@@ -165,6 +194,10 @@ def _suite_file(gate: str, table: str) -> Path:
 
 def _first_line(text: str) -> str:
     return (text.strip().splitlines() or ["no message"])[0]
+
+
+def _outcomes(gate: str, table: str, result: Mapping[str, Any]) -> tuple[Outcome, ...]:
+    return tuple(_outcome(gate, table, one) for one in result["results"])
 
 
 def _outcome(gate: str, table: str, one: Mapping[str, Any]) -> Outcome:

@@ -205,7 +205,8 @@ def _judged(
         "result": {
             "element_count": evaluated_count,
             "unexpected_count": unexpected_count,
-            "observed_value": observed_value,
+            "observed_value": observed_value
+            or f"{unexpected_count:,} of {evaluated_count:,} unexpected",
             "threshold": threshold,
             "partial_unexpected_list": [str(example) for example in example_ids],
         },

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+# What Dagster and dagster-dbt tell beside the steps and the assets' own messages.
+NOISE = ("Dependencies for step", "A dbt subsetted", "Running dbt command", "Finished dbt command")
 MODEL_BUILT = re.compile(r"OK created .* model (\S+) .*\[.* in (\S+)\]")
 TROUBLE = re.compile(r"\b(ERROR|FAIL|WARN)\b(?!=)")
 
@@ -21,8 +23,7 @@ class _ProgressHandler(logging.Handler):
         event = meta.get("dagster_event")
         if event is None:
             text = meta.get("orig_message") or record.getMessage()
-            # Dagster also tells of every step that a failed one keeps from starting.
-            if record.levelno >= logging.INFO and not text.startswith("Dependencies for step"):
+            if record.levelno >= logging.INFO and not text.startswith(NOISE):
                 self._print(f"    {text}")
         elif event.event_type_value == "STEP_START":
             self._print(event.step_key.replace("__", "/"))

@@ -21,7 +21,7 @@ import duckdb
 
 from dagster_project.errors import ConfigurationError, GateBlockedError, WinbackError
 from dagster_project.paths import DBT_DIR, EXPECTATIONS_DIR, PROJECT_DIR, SourcePaths
-from dagster_project.warehouse import LOCK_PATIENCE_SECONDS, connect, identifier, literal
+from dagster_project.warehouse import LOCK_PATIENCE_SECONDS, MEMORY, connect, identifier, literal
 
 SCHEMA_VERSION = "1.0"
 COMPATIBILITY = (
@@ -30,7 +30,6 @@ COMPATIBILITY = (
 )
 KEPT_RELEASES = 7
 
-_MEMORY = Path(":memory:")
 _FILE = "winback.duckdb"
 _MANIFEST = "manifest.json"
 # Present from the end of the build until publication starts to add to the audited file: a
@@ -241,7 +240,7 @@ def build_candidate(
     """
     _remove(paths.candidate)
     (paths.candidate / "parquet").mkdir(parents=True)
-    with connect(paths, _MEMORY) as con:
+    with connect(paths, MEMORY) as con:
         _attach(con, paths.warehouse, "warehouse", "(read_only)")
         # Readers with DuckDB 1.0 and later can open this storage version.
         _attach(con, candidate_file(paths), "release", "(storage_version 'v1.0.0')")
@@ -320,7 +319,7 @@ def record_verdict(
         "run_id": run_id,
         "evaluated_at": evaluated_at,
     }
-    with connect(paths, _MEMORY) as con:
+    with connect(paths, MEMORY) as con:
         _attach(con, paths.warehouse, "warehouse")
         con.execute("begin")
         con.execute("create schema if not exists warehouse.audit")
@@ -421,7 +420,7 @@ def list_releases(paths: SourcePaths) -> list[Release]:
     """Return all releases of the source, the latest published first."""
     if not paths.state.exists():
         return []
-    with connect(paths, _MEMORY) as con:
+    with connect(paths, MEMORY) as con:
         _attach(con, paths.state, "state", "(read_only)")
         return _releases(con, paths)
 
@@ -762,7 +761,7 @@ def _entries(folder: Path) -> list[Path]:
 def _open_state(paths: SourcePaths) -> Iterator[duckdb.DuckDBPyConnection]:
     """Give a connection with the state attached for writing as `state`."""
     paths.state.parent.mkdir(parents=True, exist_ok=True)
-    with connect(paths, _MEMORY) as con:
+    with connect(paths, MEMORY) as con:
         if not paths.state.exists():
             # Under another name until it is whole: half a state could never be opened again.
             temporary = paths.state.with_name(f"{_TEMPORARY}{paths.state.name}")

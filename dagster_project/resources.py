@@ -52,7 +52,7 @@ class SourceRun(dg.ConfigurableResource):
     @property
     def source(self) -> Source:
         """Configuration of the source, read anew so that edits count without a restart."""
-        return load_source(self.source_name)
+        return load_source(self.paths)
 
     @property
     def as_of_date(self) -> date:

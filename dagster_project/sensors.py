@@ -29,7 +29,7 @@ def landing_sensor(source: Source, paths: SourcePaths) -> dg.SensorDefinition:
         ),
     )
     def landing_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        config = load_source(source.name)
+        config = load_source(paths)
         try:
             seen = _signature(config, paths)
         except WinbackError as error:

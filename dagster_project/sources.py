@@ -21,9 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dagster_project import canonical
 from dagster_project.errors import ConfigurationError
-from dagster_project.paths import PROJECT_DIR
+from dagster_project.paths import PROJECT_DIR, SourcePaths
 
-SOURCES_DIR = PROJECT_DIR / "data" / "sources"
 TEMPLATE = "template"
 
 # Days without a purchase after which a customer counts as lost, by industry.
@@ -290,30 +289,40 @@ class Source(_Part):
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
 
-def source_names() -> list[str]:
-    """Return the names of the configured sources, the template left out."""
-    return sorted(path.stem for path in SOURCES_DIR.glob("*.yml") if path.stem != TEMPLATE)
+def source_files(data_dir: Path) -> dict[str, Path]:
+    """Return the files of the configured sources by name, the template left out.
+
+    A data directory elsewhere may hold `sources/` of its own; those of the project come with it.
+    """
+    files = {}
+    for folder in (PROJECT_DIR / "data" / "sources", data_dir / "sources"):
+        files |= {path.stem: path for path in folder.glob("*.yml") if path.stem != TEMPLATE}
+    return dict(sorted(files.items()))
 
 
-def load_source(name: str) -> Source:
-    """Read and check `data/sources/<name>.yml`.
+def load_source(paths: SourcePaths) -> Source:
+    """Read and check the file of a source.
 
     Raises:
         ConfigurationError: no such source, or something in its file is wrong.
     """
-    path = SOURCES_DIR / f"{name}.yml"
-    if not _NAME.fullmatch(name) or not path.is_file():
-        close = difflib.get_close_matches(name, source_names(), n=1)
+    files = source_files(paths.data_dir)
+    if paths.source not in files:
+        close = difflib.get_close_matches(paths.source, files, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise ConfigurationError(
-            f"There is no source named {name!r}.{hint} Sources: {', '.join(source_names())}. "
+            f"There is no source named {paths.source!r}.{hint} Sources: {', '.join(files)}. "
             f"To add one, copy data/sources/{TEMPLATE}.yml."
         )
-    return read_source(path)
+    return read_source(files[paths.source])
 
 
 def read_source(path: Path) -> Source:
     """Read and check one source file; see `load_source`."""
+    if not _NAME.fullmatch(path.stem):
+        raise ConfigurationError(
+            f"{path.name}: a source's name is lower-case letters, digits and underscores."
+        )
     shown = path.relative_to(PROJECT_DIR) if path.is_relative_to(PROJECT_DIR) else path
     try:
         content, lines = _read_yaml(path.read_text(encoding="utf-8"))

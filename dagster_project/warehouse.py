@@ -12,6 +12,7 @@ from dagster_project.paths import SourcePaths, setting
 
 # A killed run's dbt notices within a second that its parent is gone and gives the file back.
 LOCK_PATIENCE_SECONDS = 20
+MEMORY = Path(":memory:")
 
 
 def engine_settings(paths: SourcePaths) -> dict[str, str]:
@@ -26,20 +27,29 @@ def engine_settings(paths: SourcePaths) -> dict[str, str]:
 def connect(
     paths: SourcePaths, database: Path | None = None, *, read_only: bool = False
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the warehouse (or another file of the source, or ":memory:") and close it again.
+    """Open the warehouse (or another file of the source, or `MEMORY`) and close it again.
 
     Raises:
         WinbackError: another program holds the file open for writing.
     """
     database = database or paths.warehouse
-    if not read_only:
-        database.parent.mkdir(parents=True, exist_ok=True)
+    if not read_only and database != MEMORY and not database.exists():
+        _create(database)
     paths.spill.mkdir(parents=True, exist_ok=True)
     connection = _open(database, engine_settings(paths), read_only)
     try:
         yield connection
     finally:
         connection.close()
+
+
+def _create(database: Path) -> None:
+    # DuckDB cannot reopen a file whose creation was cut short, so it appears whole.
+    database.parent.mkdir(parents=True, exist_ok=True)
+    scratch = database.with_name(f".{database.name}.new")
+    scratch.unlink(missing_ok=True)
+    duckdb.connect(str(scratch)).close()
+    scratch.rename(database)
 
 
 def _open(database: Path, config: dict[str, str], read_only: bool) -> duckdb.DuckDBPyConnection:

@@ -1,6 +1,7 @@
 """The gates on small warehouses and releases: everything good passes, each fault is named."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -454,7 +455,9 @@ def test_no_lock_is_held_afterwards(is_raising: bool, release: Path, warehouse: 
     else:
         judge_release("customers", release, warehouse)
     for file in (release, warehouse):
-        write = f"import duckdb; duckdb.connect({str(file)!r}).execute('create table written(i int)')"
+        write = (
+            f"import duckdb; duckdb.connect({str(file)!r}).execute('create table written(i int)')"
+        )
         subprocess.run([sys.executable, "-c", write], check=True)
 
 
@@ -498,7 +501,15 @@ def test_data_docs_open_from_disk_without_values(
     ]
     gates.build_data_docs(verdicts, tmp_path / "docs")
     pages = {page: page.read_text() for page in (tmp_path / "docs").rglob("*.html")}
-    assert tmp_path / "docs" / "index.html" in pages
+    index = pages[tmp_path / "docs" / "index.html"]
+    assert (
+        index.count('<tr class="passed">')
+        == sum(len(one.result["results"]) for one in verdicts) - 2
+    )
+    assert index.count('<tr class="warns">') == 2
+    assert "http" not in index
+    for link in re.findall('href="([^"]+)"', index):
+        assert (tmp_path / "docs" / link).is_file()
     results = [page for page in pages if "validations" in page.parts]
     assert {page.stem for page in results} == {"customers", "interactions", "loads"}
     assert len(results) == 4
