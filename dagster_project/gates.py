@@ -104,9 +104,6 @@ def validate(
         raise WinbackError(
             f"The {gate} gate could not judge {table} in {database.name}: {_first_line(str(error))}"
         ) from error
-    # GX answers in an order of its own.
-    order = [expectation["meta"]["id"] for expectation in suite["expectations"]]
-    result["results"].sort(key=lambda one: order.index(one["expectation_config"]["meta"]["id"]))
     return TableVerdict(gate, table, _outcomes(gate, table, result), result)
 
 

@@ -174,63 +174,69 @@ def test_good_release_tables_pass(table: str, rows: str, tmp_path: Path) -> None
     assert failed(judge_release(table, release, warehouse)) == {}
 
 
+# table, fault, expectation, observed value, first example
+RAW_FAULTS = [
+    ("transactions", "alter table raw.transactions alter quantity type double",
+     "columns_match_contract", "quantity DOUBLE", "quantity DOUBLE"),
+    ("transactions", "alter table raw.transactions drop store_id",
+     "columns_match_contract", "store_id missing", "store_id missing"),
+    ("transactions", "update raw.transactions set ordered_at = null where source_row < 3",
+     "required_values_present", "2 of 7 unexpected", "orders.csv:1"),
+    ("transactions", "update raw.transactions set line_type = 'gift' where source_row = 3",
+     "line_types_known", "1 of 7 unexpected", "orders.csv:3"),
+    ("transactions", "update raw.transactions set currency = 'EUR' where source_row > 5",
+     "currency_as_declared", "2 of 7 unexpected", "orders.csv:6"),
+    ("transactions", "update raw.transactions set amount = 1000.01 where source_row = 1",
+     "amounts_within_bounds", "5.00 to 1000.01", "orders.csv:1"),
+    ("duplicate_keys", "insert into raw.duplicate_keys values ('orders.csv', 3, 't3')",
+     "declared_key_unique", "1 of 7 unexpected", "t3 at orders.csv:3"),
+    ("loads", "update raw.loads set rejected_count = 50, rejected_share = .05",
+     "rejected_share_within_limit",
+     "5.00% of orders.csv (50 of 1000 lines)"
+     "; line 12: amount is not a number; line 40: no date",
+     "orders.csv"),
+    ("loads", "update raw.loads set is_present = false",
+     "files_still_present", "1 of 1 unexpected", "orders.csv"),
+    ("load_days", "update audit.limits set earliest_day = '2024-02-01'",
+     "dates_within_period", "2024-01-05 to 2024-04-01", "orders.csv 2024-01-05"),
+    ("load_days", "update audit.limits set latest_day = '2024-03-24'",
+     "dates_within_period", "2024-01-05 to 2024-04-01", "orders.csv 2024-03-25"),
+    ("load_days", "update audit.limits set today = '2024-03-31'",
+     "no_date_after_today", "latest 2024-04-01", "orders.csv 2024-04-01"),
+    ("load_days", "update audit.limits set maximum_customerless_share = .1",
+     "customerless_share_within_limit", "14.29% (1 of 7 lines)", "orders.csv"),
+    ("load_days", "update raw.transactions set amount = amount + .01 where source_row = 1",
+     "days_reconcile_with_lines", "7 lines, amount 166.01, used 164.01", None),
+    ("load_days", "delete from raw.transactions where source_row = 1",
+     "days_reconcile_with_lines", "6 lines, amount 156.00, used 154.00", None),
+    ("customers", "insert into raw.customers by name"
+     " select 'x' as customer_id, 'c.csv' as source_file, unnest([1, 2]) as source_row",
+     "one_row_per_customer", "2 of 2 unexpected", "c.csv:1"),
+    ("customers", "insert into raw.customers by name select 'x' as customer_id,"
+     " timestamp '2024-04-03 12:00' as signed_up_at, 'c.csv' as source_file, 1 as source_row",
+     "no_time_in_the_future", "1 of 1 unexpected", "c.csv:1"),
+    ("interactions", "insert into raw.interactions by name select 'x' as customer_id,"
+     " timestamp '2024-01-01' as occurred_at, 'nod' as interaction_type,"
+     " 'i.csv' as source_file, 7 as source_row",
+     "interaction_types_known", "1 of 1 unexpected", "i.csv:7"),
+    ("campaigns", "insert into raw.campaigns by name select 'x' as campaign_id,"
+     " 12 as offer_cost_rate, 'g.csv' as source_file, 1 as source_row",
+     "offer_cost_rates_plausible", "1 of 1 unexpected", "g.csv:1"),
+    ("consents", "insert into raw.consents by name select 'x' as customer_id, 'm' as purpose,"
+     " timestamp '2024-01-02' as granted_at, timestamp '2024-01-01' as withdrawn_at,"
+     " 's.csv' as source_file, 1 as source_row",
+     "withdrawn_after_granted", "1 of 1 unexpected", "s.csv:1"),
+    ("exit_surveys", "insert into raw.exit_surveys by name select 'x' as customer_id,"
+     " 's.csv' as source_file, 4 as source_row",
+     "required_values_present", "1 of 1 unexpected", "s.csv:4"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("table", "fault", "expectation", "observed", "example"),
-    [
-        ("transactions", "alter table raw.transactions alter quantity type double",
-         "columns_match_contract", "quantity DOUBLE", "quantity DOUBLE"),
-        ("transactions", "alter table raw.transactions drop store_id",
-         "columns_match_contract", "store_id missing", "store_id missing"),
-        ("transactions", "update raw.transactions set ordered_at = null where source_row < 3",
-         "required_values_present", "2 of 7 unexpected", "orders.csv:1"),
-        ("transactions", "update raw.transactions set line_type = 'gift' where source_row = 3",
-         "line_types_known", "1 of 7 unexpected", "orders.csv:3"),
-        ("transactions", "update raw.transactions set currency = 'EUR' where source_row > 5",
-         "currency_as_declared", "2 of 7 unexpected", "orders.csv:6"),
-        ("transactions", "update raw.transactions set amount = 1000.01 where source_row = 1",
-         "amounts_within_bounds", "5.00 to 1000.01", "orders.csv:1"),
-        ("duplicate_keys", "insert into raw.duplicate_keys values ('orders.csv', 3, 't3')",
-         "declared_key_unique", "1 of 7 unexpected", "t3 at orders.csv:3"),
-        ("loads", "update raw.loads set rejected_count = 50, rejected_share = .05",
-         "rejected_share_within_limit",
-         "5.00% of orders.csv (50 of 1000 lines); line 12: amount is not a number; line 40: no date",
-         "orders.csv"),
-        ("loads", "update raw.loads set is_present = false",
-         "files_still_present", "1 of 1 unexpected", "orders.csv"),
-        ("load_days", "update audit.limits set earliest_day = '2024-02-01'",
-         "dates_within_period", "2024-01-05 to 2024-04-01", "orders.csv 2024-01-05"),
-        ("load_days", "update audit.limits set latest_day = '2024-03-24'",
-         "dates_within_period", "2024-01-05 to 2024-04-01", "orders.csv 2024-03-25"),
-        ("load_days", "update audit.limits set today = '2024-03-31'",
-         "no_date_after_today", "latest 2024-04-01", "orders.csv 2024-04-01"),
-        ("load_days", "update audit.limits set maximum_customerless_share = .1",
-         "customerless_share_within_limit", "14.29% (1 of 7 lines)", "orders.csv"),
-        ("load_days", "update raw.transactions set amount = amount + .01 where source_row = 1",
-         "days_reconcile_with_lines", "7 lines, amount 166.01, used 164.01", None),
-        ("load_days", "delete from raw.transactions where source_row = 1",
-         "days_reconcile_with_lines", "6 lines, amount 156.00, used 154.00", None),
-        ("customers", "insert into raw.customers by name"
-         " select 'x' as customer_id, 'c.csv' as source_file, unnest([1, 2]) as source_row",
-         "one_row_per_customer", "2 of 2 unexpected", "c.csv:1"),
-        ("customers", "insert into raw.customers by name select 'x' as customer_id,"
-         " timestamp '2024-04-03 12:00' as signed_up_at, 'c.csv' as source_file, 1 as source_row",
-         "no_time_in_the_future", "1 of 1 unexpected", "c.csv:1"),
-        ("interactions", "insert into raw.interactions by name select 'x' as customer_id,"
-         " now()::timestamp - interval 9 year as occurred_at, 'nod' as interaction_type,"
-         " 'i.csv' as source_file, 7 as source_row",
-         "interaction_types_known", "1 of 1 unexpected", "i.csv:7"),
-        ("campaigns", "insert into raw.campaigns by name select 'x' as campaign_id,"
-         " 12 as offer_cost_rate, 'g.csv' as source_file, 1 as source_row",
-         "offer_cost_rates_plausible", "1 of 1 unexpected", "g.csv:1"),
-        ("consents", "insert into raw.consents by name select 'x' as customer_id, 'm' as purpose,"
-         " timestamp '2024-01-02' as granted_at, timestamp '2024-01-01' as withdrawn_at,"
-         " 's.csv' as source_file, 1 as source_row",
-         "withdrawn_after_granted", "1 of 1 unexpected", "s.csv:1"),
-        ("exit_surveys", "insert into raw.exit_surveys by name select 'x' as customer_id,"
-         " 's.csv' as source_file, 4 as source_row",
-         "required_values_present", "1 of 1 unexpected", "s.csv:4"),
-    ],
-)  # fmt: skip
+    RAW_FAULTS,
+    ids=[fault[2] for fault in RAW_FAULTS],
+)
 def test_raw_fault_is_named(
     table: str, fault: str, expectation: str, observed: str, example: str | None, warehouse: Path
 ) -> None:
@@ -263,81 +269,86 @@ def test_volume_is_judged_from_28_earlier_days_on(
     )
 
 
+# table, fault, expectation, observed value, first example
+RELEASE_FAULTS = [
+    ("customers", "alter table customers add email varchar default 'x'",
+     "columns_match_contract", "email VARCHAR", "email VARCHAR"),
+    ("customers", "update customers set lifecycle_stage = 'gone' where customer_id = 'c'",
+     "stages_total_and_exclusive", "1 of 4 unexpected", "c"),
+    ("customers", "update customers set rule_id = null where customer_id = 'c'",
+     "stages_total_and_exclusive", "1 of 4 unexpected", "c"),
+    ("customers", "update customers set lost_on = '2024-03-31' where customer_id = 'c'",
+     "lost_as_defined", "1 of 4 unexpected", "c"),
+    ("customers", "update customers set lost_on = '2024-04-01' where customer_id = 'a'",
+     "lost_as_defined", "1 of 4 unexpected", "a"),
+    ("customers", "update customers set lost_threshold_days = 11 where customer_id <> 'b';"
+     "update customers set lost_threshold_days = 10 where customer_id = 'b'",
+     "lost_as_defined", "1 of 4 unexpected", "b"),
+    ("customers", "update customers set net_revenue = 20.01 where customer_id = 'c'",
+     "net_revenue_reconciles",
+     "customers 60.01 + without customer 5.00 + excluded 2.00 = 67.01", None),
+    ("customers", "update customers set value_tier = null where customer_id = 'c'",
+     "tiers_as_defined", "1 of 4 unexpected", "c"),
+    ("customers", "update customers set value_at_stake = 0 where customer_id = 'c'",
+     "tiers_as_defined", "1 of 4 unexpected", "c"),
+    ("customers", "update customers set net_revenue_trailing_365d = null",
+     "no_column_empty", "1 of 16 columns empty", "net_revenue_trailing_365d"),
+    ("customers", "update customers set currency = 'EUR' where customer_id = 'c'",
+     "currency_as_declared", "1 of 4 unexpected", "c"),
+    ("lifecycle_flow", "delete from lifecycle_flow where month = '2024-01-01';"
+     "update lifecycle_flow set dormant_customer_count = 0, new_customer_count = 2,"
+     " active_customer_count = 2 where month = '2024-02-01';"
+     "update lifecycle_flow set dormant_customer_count = 1 where month = '2024-03-01'",
+     "months_complete", "1 of 3 unexpected", "2024-01-01"),
+    ("lifecycle_flow", "update lifecycle_flow set dormant_customer_count = 2"
+     " where month = '2024-02-01'",
+     "flow_reconciles", "1 of 3 unexpected", "2024-02-01"),
+    ("lifecycle_flow", "update lifecycle_flow set new_customer_count = 0,"
+     " resurrecting_customer_count = 1 where month = '2024-02-01'",
+     "every_buyer_new_once", "2 new customers", None),
+    ("cohort_retention", "delete from cohort_retention"
+     " where acquisition_month = '2024-01-01' and months_since = 1",
+     "cells_complete", "1 of 3 unexpected", "2024-01-01"),
+    ("cohort_retention", "update cohort_retention set retention_rate = .99"
+     " where acquisition_month = '2024-02-01' and months_since = 1",
+     "rates_consistent", "1 of 6 unexpected", "2024-02-01:1"),
+    ("cohort_retention", "delete from cohort_retention"
+     " where acquisition_month = '2024-02-01'",
+     "every_buyer_in_one_cohort", "2 customers in cohorts", None),
+    ("lost_customers_by_month", "delete from lost_customers_by_month"
+     " where lost_month = '2024-03-01' and value_tier = 'low'",
+     "cells_complete", "1 of 2 unexpected", "2024-03-01"),
+    ("lost_customers_by_month", "update lost_customers_by_month"
+     " set lost_month = '2024-04-01' where lost_month = '2024-03-01'",
+     "cells_complete", "1 of 2 unexpected", "2024-04-01"),
+    ("lost_customers_by_month", "update lost_customers_by_month"
+     " set lost_customer_count = 2 where lost_customer_count = 1 and value_tier = 'low'",
+     "losses_reconcile", "2 lost and not recovered", None),
+    ("lost_customers_by_month", "update lost_customers_by_month"
+     " set recovered_customer_count = 1 where value_tier = 'low'"
+     " and lost_month = '2024-03-01';"
+     "update lost_customers_by_month set lost_customer_count = 2 where value_tier = 'low'"
+     " and lost_month = '2024-02-01'",
+     "recovered_within_lost", "1 of 6 unexpected", "2024-03-01:low"),
+    ("winback_candidates", "delete from winback_candidates where customer_id = 'a'",
+     "only_and_all_eligible", "1 of 2 unexpected", "a"),
+    ("winback_candidates", "insert into winback_candidates values"
+     " (3, 'c', 'low', 'new', null, 6, 1, 'USD', 'why')",
+     "only_and_all_eligible", "1 of 3 unexpected", "c"),
+    ("winback_candidates", "update winback_candidates set hiatus_days = 1 where rank = 1",
+     "only_and_all_eligible", "1 of 2 unexpected", "b"),
+    ("winback_candidates", "update winback_candidates set rank = 3 where rank = 2",
+     "ranks_in_order", "1 of 2 unexpected", "a"),
+    ("winback_candidates", "update winback_candidates set rank = 3 - rank",
+     "ranks_in_order", "2 of 2 unexpected", "a"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("table", "fault", "expectation", "observed", "example"),
-    [
-        ("customers", "alter table customers add email varchar default 'x'",
-         "columns_match_contract", "email VARCHAR", "email VARCHAR"),
-        ("customers", "update customers set lifecycle_stage = 'gone' where customer_id = 'c'",
-         "stages_total_and_exclusive", "1 of 4 unexpected", "c"),
-        ("customers", "update customers set rule_id = null where customer_id = 'c'",
-         "stages_total_and_exclusive", "1 of 4 unexpected", "c"),
-        ("customers", "update customers set lost_on = '2024-03-31' where customer_id = 'c'",
-         "lost_as_defined", "1 of 4 unexpected", "c"),
-        ("customers", "update customers set lost_on = '2024-04-01' where customer_id = 'a'",
-         "lost_as_defined", "1 of 4 unexpected", "a"),
-        ("customers", "update customers set lost_threshold_days = 11 where customer_id <> 'b';"
-         "update customers set lost_threshold_days = 10 where customer_id = 'b'",
-         "lost_as_defined", "1 of 4 unexpected", "b"),
-        ("customers", "update customers set net_revenue = 20.01 where customer_id = 'c'",
-         "net_revenue_reconciles",
-         "customers 60.01 + without customer 5.00 + excluded 2.00 = 67.01", None),
-        ("customers", "update customers set value_tier = null where customer_id = 'c'",
-         "tiers_as_defined", "1 of 4 unexpected", "c"),
-        ("customers", "update customers set value_at_stake = 0 where customer_id = 'c'",
-         "tiers_as_defined", "1 of 4 unexpected", "c"),
-        ("customers", "update customers set net_revenue_trailing_365d = null",
-         "no_column_empty", "1 of 16 columns empty", "net_revenue_trailing_365d"),
-        ("customers", "update customers set currency = 'EUR' where customer_id = 'c'",
-         "currency_as_declared", "1 of 4 unexpected", "c"),
-        ("lifecycle_flow", "delete from lifecycle_flow where month = '2024-01-01';"
-         "update lifecycle_flow set dormant_customer_count = 0, new_customer_count = 2,"
-         " active_customer_count = 2 where month = '2024-02-01';"
-         "update lifecycle_flow set dormant_customer_count = 1 where month = '2024-03-01'",
-         "months_complete", "1 of 3 unexpected", "2024-01-01"),
-        ("lifecycle_flow", "update lifecycle_flow set dormant_customer_count = 2"
-         " where month = '2024-02-01'",
-         "flow_reconciles", "1 of 3 unexpected", "2024-02-01"),
-        ("lifecycle_flow", "update lifecycle_flow set new_customer_count = 0,"
-         " resurrecting_customer_count = 1 where month = '2024-02-01'",
-         "every_buyer_new_once", "2 new customers", None),
-        ("cohort_retention", "delete from cohort_retention"
-         " where acquisition_month = '2024-01-01' and months_since = 1",
-         "cells_complete", "1 of 3 unexpected", "2024-01-01"),
-        ("cohort_retention", "update cohort_retention set retention_rate = .99"
-         " where acquisition_month = '2024-02-01' and months_since = 1",
-         "rates_consistent", "1 of 6 unexpected", "2024-02-01:1"),
-        ("cohort_retention", "delete from cohort_retention"
-         " where acquisition_month = '2024-02-01'",
-         "every_buyer_in_one_cohort", "2 customers in cohorts", None),
-        ("lost_customers_by_month", "delete from lost_customers_by_month"
-         " where lost_month = '2024-03-01' and value_tier = 'low'",
-         "cells_complete", "1 of 2 unexpected", "2024-03-01"),
-        ("lost_customers_by_month", "update lost_customers_by_month"
-         " set lost_month = '2024-04-01' where lost_month = '2024-03-01'",
-         "cells_complete", "1 of 2 unexpected", "2024-04-01"),
-        ("lost_customers_by_month", "update lost_customers_by_month"
-         " set lost_customer_count = 2 where lost_customer_count = 1 and value_tier = 'low'",
-         "losses_reconcile", "2 lost and not recovered", None),
-        ("lost_customers_by_month", "update lost_customers_by_month"
-         " set recovered_customer_count = 1 where value_tier = 'low'"
-         " and lost_month = '2024-03-01';"
-         "update lost_customers_by_month set lost_customer_count = 2 where value_tier = 'low'"
-         " and lost_month = '2024-02-01'",
-         "recovered_within_lost", "1 of 6 unexpected", "2024-03-01:low"),
-        ("winback_candidates", "delete from winback_candidates where customer_id = 'a'",
-         "only_and_all_eligible", "1 of 2 unexpected", "a"),
-        ("winback_candidates", "insert into winback_candidates values"
-         " (3, 'c', 'low', 'new', null, 6, 1, 'USD', 'why')",
-         "only_and_all_eligible", "1 of 3 unexpected", "c"),
-        ("winback_candidates", "update winback_candidates set hiatus_days = 1 where rank = 1",
-         "only_and_all_eligible", "1 of 2 unexpected", "b"),
-        ("winback_candidates", "update winback_candidates set rank = 3 where rank = 2",
-         "ranks_in_order", "1 of 2 unexpected", "a"),
-        ("winback_candidates", "update winback_candidates set rank = 3 - rank",
-         "ranks_in_order", "2 of 2 unexpected", "a"),
-    ],
-)  # fmt: skip
+    RELEASE_FAULTS,
+    ids=[fault[2] for fault in RELEASE_FAULTS],
+)
 def test_release_fault_is_named(
     table: str,
     fault: str,
@@ -446,6 +457,21 @@ def test_missing_table_is_a_failure_of_the_run(fault: str, warehouse: Path) -> N
         judge_raw("loads", warehouse)
 
 
+@pytest.mark.parametrize(
+    "fault", [{"type": "expect_the_best"}, {"kwargs": {"columns": {}, "sorts": 1}}]
+)
+def test_expectation_that_cannot_be_read_is_a_failure_of_the_run(
+    fault: dict[str, object], warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = json.loads((gates.EXPECTATIONS_DIR / "raw" / "transactions.json").read_text())
+    suite["expectations"][0] |= fault
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "transactions.json").write_text(json.dumps(suite))
+    monkeypatch.setattr(gates, "EXPECTATIONS_DIR", tmp_path)
+    with pytest.raises(WinbackError, match="raw gate could not judge transactions"):
+        judge_raw("transactions", warehouse)
+
+
 @pytest.mark.parametrize("is_raising", [False, True])
 def test_no_lock_is_held_afterwards(is_raising: bool, release: Path, warehouse: Path) -> None:
     if is_raising:
@@ -489,7 +515,7 @@ def test_data_docs_open_from_disk_without_values(
         select 'x' as customer_id, 'secret@example.org' as email, 'c.csv' as source_file,
             unnest([1, 2]) as source_row;
         insert into raw.interactions by name
-        select 'x' as customer_id, now()::timestamp - interval 9 year as occurred_at,
+        select 'x' as customer_id, timestamp '2024-01-01' as occurred_at,
             'secret@example.org' as interaction_type, 'i.csv' as source_file, 1 as source_row
     """)  # fmt: skip
     verdicts = [judge_raw(table, warehouse) for table in ("customers", "interactions", "loads")]
