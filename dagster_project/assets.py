@@ -26,6 +26,8 @@ from dagster_project.sources import Source
 from dagster_project.warehouse import connect
 
 OWNERS = ["team:data-engineering"]
+# A range of days, with all that follows from it, is one run and not a run a day.
+ONE_RUN = dg.BackfillPolicy.single_run()
 # A morning run that fails is seen the same day; a missed second morning is a failure.
 FRESHNESS = dg.FreshnessPolicy.time_window(
     fail_window=timedelta(hours=49), warn_window=timedelta(hours=25)
@@ -63,8 +65,7 @@ def _raw_transactions(source: Source) -> dg.AssetsDefinition:
     @dg.asset(
         key=TRANSACTIONS,
         partitions_def=business_days(source),
-        # A range of days is one run with one transaction, not a run a day.
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=ONE_RUN,
         group_name="raw",
         kinds={"duckdb", "file"},
         owners=OWNERS,
@@ -95,6 +96,7 @@ def _raw_table(source: Source, table: canonical.Table) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=raw_key(table.name),
+        backfill_policy=ONE_RUN,
         group_name="raw",
         kinds={"duckdb", "file"},
         owners=OWNERS,
@@ -168,6 +170,7 @@ def model_assets() -> dg.AssetsDefinition:
     @dbt_assets(
         manifest=dbt_project.manifest_path(),
         name="models",
+        backfill_policy=ONE_RUN,
         exclude="resource_type:unit_test",
         dagster_dbt_translator=WarehouseTranslator(),
     )
@@ -222,6 +225,7 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
             # The list of inputs names every table's files, also of tables no model reads yet.
             *RAW_KEYS,
         ],
+        backfill_policy=ONE_RUN,
         group_name="release",
         kinds={"duckdb", "parquet"},
         owners=OWNERS,
@@ -262,6 +266,7 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
     @dg.asset(
         key=CURRENT,
         deps=[CANDIDATE],
+        backfill_policy=ONE_RUN,
         group_name="release",
         kinds={"duckdb", "parquet"},
         owners=OWNERS,

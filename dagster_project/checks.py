@@ -10,7 +10,7 @@ import dagster as dg
 
 from dagster_project import audit, canonical, gates, releases
 from dagster_project.assets import CANDIDATE, raw_key
-from dagster_project.gates import TableVerdict
+from dagster_project.gates import Outcome, TableVerdict
 from dagster_project.resources import SourceRun
 from dagster_project.warehouse import connect
 
@@ -104,24 +104,16 @@ def _results(
                 dg.AssetCheckSeverity.WARN if verdict.is_passed else dg.AssetCheckSeverity.ERROR
             ),
             description=gates.blocked_message(verdict.outcomes) or None,
-            metadata={
-                "expectations": len(verdict.outcomes),
-                "failed": len(failed),
-                "outcomes": _markdown(verdict),
-            },
+            metadata={"failed": len(failed)}
+            | {o.expectation: _in_words(o) for o in verdict.outcomes},
         )
 
 
-def _markdown(verdict: TableVerdict) -> dg.MetadataValue:
-    lines = [
-        "| expectation | severity | passed | observed | threshold | unexpected | examples |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for outcome in verdict.outcomes:
-        lines.append(
-            f"| {outcome.expectation} | {outcome.severity} | "
-            f"{'yes' if outcome.is_passed else 'NO'} | {outcome.observed_value} | "
-            f"{outcome.threshold} | {outcome.unexpected_count:,} of {outcome.evaluated_count:,} | "
-            f"{', '.join(outcome.example_ids)} |"
-        )
-    return dg.MetadataValue.md("\n".join(lines))
+def _in_words(outcome: Outcome) -> str:
+    """Return what one expectation observed, short enough to read in a list."""
+    examples = f"; for example {', '.join(outcome.example_ids)}" if outcome.example_ids else ""
+    return (
+        f"{'passed' if outcome.is_passed else outcome.severity.upper()}: {outcome.observed_value} "
+        f"(threshold: {outcome.threshold}); {outcome.unexpected_count:,} of "
+        f"{outcome.evaluated_count:,} unexpected{examples}"
+    )

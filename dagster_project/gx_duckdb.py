@@ -208,6 +208,7 @@ def _judged(
         "result": {
             "element_count": evaluated_count,
             "unexpected_count": unexpected_count,
+            "unexpected_percent": 100 * unexpected_count / max(evaluated_count, 1),
             "observed_value": observed_value
             or f"{unexpected_count:,} of {evaluated_count:,} unexpected",
             "threshold": threshold,

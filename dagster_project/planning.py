@@ -26,6 +26,11 @@ def resolve_as_of(source: Source, text: str | None) -> date:
         ConfigurationError: not a date, or outside the source's days.
     """
     last = source.last_complete_day(datetime.now(UTC))
+    if last < source.first_day:
+        raise ConfigurationError(
+            f"{source.path.name}, first_day: {source.first_day} is not over yet in "
+            f"{source.time_zone}; there is no complete day to answer for."
+        )
     if text is None:
         return last
     try:

@@ -71,6 +71,7 @@ def _execute(
 ) -> None:
     """Run the daily job in this process; raise what went wrong, without a traceback."""
     import dagster as dg
+    from dagster._core.errors import DagsterExecutionInterruptedError
 
     from dagster_project.definitions import build_definitions
     from dagster_project.jobs import DAILY
@@ -79,15 +80,18 @@ def _execute(
     config = {"as_of": as_of, "publish": publish, "full_refresh": full_refresh}
     with dg.DagsterInstance.get() as instance:
         job = build_definitions(source, paths).resolve_job_def(DAILY)
-        result = job.execute_in_process(
-            instance=instance,
-            tags=range_tags(plan),
-            run_config={
-                "resources": {"source_run": {"config": config}},
-                "loggers": {"console": {}},
-            },
-            raise_on_error=False,
-        )
+        try:
+            result = job.execute_in_process(
+                instance=instance,
+                tags=range_tags(plan),
+                run_config={
+                    "resources": {"source_run": {"config": config}},
+                    "loggers": {"console": {}},
+                },
+                raise_on_error=False,
+            )
+        except DagsterExecutionInterruptedError:
+            raise KeyboardInterrupt from None
     if not result.success:
         raise _failure(result)
 
