@@ -30,6 +30,11 @@
 {%- endmacro %}
 
 
+{% macro next_month(month) -%}
+    cast({{ dbt.dateadd("month", 1, month) }} as date)
+{%- endmacro %}
+
+
 {#- The business date of a UTC timestamp. -#}
 {% macro business_date(column) -%}
     {{ return(adapter.dispatch("business_date")(column)) }}

@@ -1,4 +1,4 @@
-{#- A layer is its schema: the models of models/staging are in schema staging, whatever the target. -#}
+{#- A layer is its schema: models/staging is in schema staging, whatever the target. -#}
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {{ custom_schema_name or target.schema }}
 {%- endmacro %}

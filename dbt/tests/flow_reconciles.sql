@@ -6,12 +6,13 @@ with flow as (
 
     select
         *,
-        lag(active_customer_count, 1, 0) over (order by month) as previous_active_count
+        lag(active_customer_count, 1, 0) over (order by month nulls last) as previous_active_count
     from {{ ref('lifecycle_flow') }}
 
 )
 
-select * from flow
+select month
+from flow
 where
     new_customer_count + returning_customer_count + resurrecting_customer_count
     <> active_customer_count

@@ -45,7 +45,7 @@ final as (
         ) as net_revenue,
         days_to_compute.revision
     from transactions
-    inner join days_to_compute using (ordered_on)
+    inner join days_to_compute on transactions.ordered_on = days_to_compute.ordered_on
     where transactions.customer_id is not null
     group by all
 

@@ -1,4 +1,3 @@
-{#- Thresholds of the alarm in days: a third and two thirds of the lost threshold. -#}
 {%- set lost_days = var('lost_threshold_days') -%}
 
 -- One rule per customer: the first that holds, in order of precedence. Days are compared as whole
@@ -30,12 +29,13 @@ ruled as (
         case
             when buyers.customer_id is null then 'prospect_never_bought'
             when buyers.hiatus_days > {{ lost_days }} then 'lost_over_threshold'
-            when 3 * buyers.hiatus_days > 2 * {{ lost_days }} then 'alarm_over_two_thirds'
             when
                 3 * buyers.hiatus_days > {{ lost_days }}
                 and buyers.hiatus_days * buyers.expected_gap_count
                 > {{ var('alarm_gap_count') }} * buyers.expected_gap_days_total
                 then 'alarm_over_own_rhythm'
+            -- Whoever has shown no rhythm, or a slow one, is in alarm before they are lost.
+            when 3 * buyers.hiatus_days > 2 * {{ lost_days }} then 'alarm_over_two_thirds'
             when
                 buyers.purchase_day_count = 1
                 and buyers.hiatus_days <= {{ var('new_customer_days') }}
@@ -63,7 +63,7 @@ final as (
         purchase_day_count,
         hiatus_days,
         cast(
-            cast(expected_gap_days_total as decimal(18, 2)) / expected_gap_count as decimal(18, 2)
+            {{ quotient('expected_gap_days_total', 'expected_gap_count', 2) }} as decimal(18, 2)
         ) as expected_gap_days,
         value_at_stake,
         rule_id,

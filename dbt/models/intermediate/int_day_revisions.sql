@@ -10,8 +10,11 @@ final as (
 
     select
         ordered_on,
-        md5({{ dbt.listagg("source_file || ' ' || batch_id", "'|'", "order by source_file") }})
-            as revision
+        md5(
+            {{ dbt.listagg(
+                "source_file || ' ' || batch_id", "'|'", "order by source_file nulls last"
+            ) }}
+        ) as revision
     from load_days
     group by ordered_on
 

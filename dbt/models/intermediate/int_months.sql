@@ -6,7 +6,7 @@ with recursive calendar as (
 
     union all
 
-    select cast({{ dbt.dateadd("month", 1, "month") }} as date) as month
+    select {{ next_month('month') }} as month
     from calendar
     where month < {{ month_of(as_of_date()) }}
 
@@ -16,7 +16,7 @@ bounded as (
 
     select
         month,
-        {{ plus_days("cast(" ~ dbt.dateadd("month", 1, "month") ~ " as date)", -1) }} as last_day
+        cast({{ dbt.last_day('month', 'month') }} as date) as last_day
     from calendar
 
 ),
@@ -26,6 +26,7 @@ final as (
     select
         month,
         least(last_day, {{ as_of_date() }}) as ended_on,
+        last_day <= {{ as_of_date() }} as is_over,
         last_day <= {{ as_of_date() }} and month >= {{ first_day() }} as is_complete_month
     from bounded
 

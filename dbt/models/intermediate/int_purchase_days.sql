@@ -1,4 +1,5 @@
--- Several orders on one day are one purchase day; a day of returns alone is none.
+-- Several orders on one day are one purchase day; a day of returns alone is none, but lowers the
+-- value of the purchases that follow within a year.
 with customer_days as (
 
     select * from {{ ref('int_customer_days') }}
@@ -15,7 +16,7 @@ valued as (
         cast(
             sum(net_revenue) over (
                 partition by customer_id
-                order by ordered_on
+                order by ordered_on nulls last
                 range between interval '364 days' preceding and current row
             ) as decimal(18, 2)
         ) as value_at_stake
@@ -33,7 +34,7 @@ final as (
         value_at_stake
     from valued
     where sale_line_count > 0
-    window purchases as (partition by customer_id order by ordered_on)
+    window purchases as (partition by customer_id order by ordered_on nulls last)
 
 )
 

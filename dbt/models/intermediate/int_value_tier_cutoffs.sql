@@ -18,8 +18,7 @@ ranked as (
         months.month,
         purchase_days.value_at_stake,
         -- Equal values share a rank, so the buyers with a strictly greater value are rank - 1.
-        rank() over (partition by months.month order by purchase_days.value_at_stake desc nulls last)
-        - 1 as greater_count,
+        rank() over by_value - 1 as greater_count,
         count(*) over (partition by months.month) as buyer_count
     from months
     inner join purchase_days
@@ -29,6 +28,9 @@ ranked as (
                 months.ended_on < purchase_days.next_purchased_on
                 or purchase_days.next_purchased_on is null
             )
+    window by_value as (
+        partition by months.month order by purchase_days.value_at_stake desc nulls last
+    )
 
 ),
 

@@ -13,6 +13,12 @@ buyers as (
 
 ),
 
+customer_months as (
+
+    select * from {{ ref('int_customer_months') }}
+
+),
+
 cohorts as (
 
     select
@@ -31,8 +37,7 @@ activity as (
         count_if(customer_months.is_active) as retained_count,
         sum(customer_months.net_revenue) as net_revenue
     from buyers
-    inner join {{ ref('int_customer_months') }} as customer_months
-        on buyers.customer_id = customer_months.customer_id
+    inner join customer_months on buyers.customer_id = customer_months.customer_id
     group by all
 
 ),
@@ -44,32 +49,42 @@ cells as (
         cohorts.acquisition_month,
         cohorts.customer_count,
         months.month,
-        months.is_complete_month
+        months.is_over
     from cohorts
     inner join months on cohorts.acquisition_month <= months.month
+
+),
+
+filled as (
+
+    select
+        cells.acquisition_month,
+        cells.customer_count,
+        cells.is_over,
+        {{ months_between('cells.acquisition_month', 'cells.month') }} as months_since,
+        coalesce(activity.retained_count, 0) as retained_count,
+        coalesce(activity.net_revenue, 0) as net_revenue
+    from cells
+    left join activity
+        on
+            cells.acquisition_month = activity.acquisition_month
+            and cells.month = activity.month
 
 ),
 
 final as (
 
     select
-        cells.acquisition_month,
-        cast({{ months_between('cells.acquisition_month', 'cells.month') }} as integer)
-            as months_since,
-        cast(cells.customer_count as integer) as customer_count,
-        cast(coalesce(activity.retained_count, 0) as integer) as retained_customer_count,
-        cast(
-            cast(coalesce(activity.retained_count, 0) as decimal(18, 6)) / cells.customer_count
-            as decimal(9, 6)
-        ) as retention_rate,
-        cast(coalesce(activity.net_revenue, 0) as decimal(18, 2)) as net_revenue,
-        cast('{{ var("currency") }}' as varchar) as currency,
-        cells.is_complete_month as is_mature
-    from cells
-    left join activity
-        on
-            cells.acquisition_month = activity.acquisition_month
-            and cells.month = activity.month
+        acquisition_month,
+        cast(months_since as integer) as months_since,
+        cast(customer_count as integer) as customer_count,
+        cast(retained_count as integer) as retained_customer_count,
+        cast({{ quotient('retained_count', 'customer_count', 6) }} as decimal(9, 6))
+            as retention_rate,
+        cast(net_revenue as decimal(18, 2)) as net_revenue,
+        '{{ var("currency") }}' as currency,
+        is_over as is_mature
+    from filled
 
 )
 

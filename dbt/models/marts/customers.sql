@@ -37,7 +37,7 @@ final as (
         coalesce(customer_revenue.net_revenue, 0) as net_revenue,
         coalesce(customer_revenue.net_revenue_trailing_365d, 0) as net_revenue_trailing_365d,
         customers_staged.value_at_stake,
-        cast('{{ var("currency") }}' as varchar) as currency,
+        '{{ var("currency") }}' as currency,
         customers_staged.lifecycle_stage,
         customers_staged.rule_id,
         cast({{ var('lost_threshold_days') }} as integer) as lost_threshold_days,

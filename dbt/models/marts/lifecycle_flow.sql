@@ -4,16 +4,22 @@ with months as (
 
 ),
 
+customer_months as (
+
+    select * from {{ ref('int_customer_months') }}
+
+),
+
 active_months as (
 
     select
-        customer_id,
         month,
+        {{ next_month('month') }} as next_month,
         lag(month) over history as previous_active_month,
         lead(month) over history as next_active_month
-    from {{ ref('int_customer_months') }}
+    from customer_months
     where is_active
-    window history as (partition by customer_id order by month)
+    window history as (partition by customer_id order by month nulls last)
 
 ),
 
@@ -23,24 +29,23 @@ arrivals as (
         month,
         count(*) as active_count,
         count_if(previous_active_month is null) as new_count,
-        count_if({{ months_between('previous_active_month', 'month') }} = 1) as returning_count,
-        count_if({{ months_between('previous_active_month', 'month') }} > 1) as resurrecting_count
+        count_if({{ next_month('previous_active_month') }} = month) as returning_count,
+        count_if({{ next_month('previous_active_month') }} < month) as resurrecting_count
     from active_months
     group by month
 
 ),
 
--- Whoever was active in a month and not in the next is dormant in the next.
+-- Whoever was active in a month and not in the next is dormant in the next, once and not for
+-- every month that follows.
 departures as (
 
     select
-        cast({{ dbt.dateadd('month', 1, 'month') }} as date) as month,
+        next_month as month,
         count(*) as dormant_count
     from active_months
-    where
-        next_active_month is null
-        or {{ months_between('month', 'next_active_month') }} > 1
-    group by active_months.month
+    where next_active_month is null or next_active_month > next_month
+    group by next_month
 
 ),
 

@@ -44,12 +44,12 @@ final as (
         cast(coalesce(losses.lost_count, 0) as integer) as lost_customer_count,
         cast(coalesce(losses.value_at_stake, 0) as decimal(18, 2)) as value_at_stake,
         cast(coalesce(losses.recovered_count, 0) as integer) as recovered_customer_count,
-        cast('{{ var("currency") }}' as varchar) as currency
+        '{{ var("currency") }}' as currency
     from months
     cross join value_tiers
     left join losses
         on months.month = losses.lost_month and value_tiers.value_tier = losses.value_tier
-    -- The first month in which anybody can be lost is the first with a row.
+    -- Nobody can be lost in a source's first months, which would read as good ones.
     where months.month >= (select min(lost_episodes.lost_month) from lost_episodes)
 
 )

@@ -9,7 +9,9 @@ eligible as (
     select
         *,
         case value_tier when 'high' then 1 when 'middle' then 2 else 3 end as tier_order,
-        {{ days_between('lost_on', as_of_date()) }} as days_since_lost
+        {{ days_between('lost_on', as_of_date()) }} as days_since_lost,
+        lost_threshold_days + 1 - hiatus_days as days_until_lost,
+        cast(expected_gap_days as decimal(18, 1)) as expected_gap_in_words
     from customers
     where lifecycle_stage in ('lost', 'alarm') and value_at_stake > 0
 
@@ -34,15 +36,20 @@ final as (
         hiatus_days,
         value_at_stake,
         currency,
-        value_tier || ' value: ' || cast(value_at_stake as varchar) || ' ' || currency
+        value_tier || ' value: ' || {{ as_text('value_at_stake') }} || ' ' || currency
         || ' in the year up to the last purchase; '
         || case
-            when lifecycle_stage = 'lost'
-                then 'lost ' || cast(days_since_lost as varchar) || ' days ago, silent for '
-            else 'in alarm, silent for '
+            when lifecycle_stage = 'alarm'
+                then 'in alarm, lost in ' || {{ days_in_words('days_until_lost') }}
+            when days_since_lost = 0 then 'lost today'
+            else 'lost ' || {{ days_in_words('days_since_lost') }} || ' ago'
         end
-        || cast(hiatus_days as varchar) || ' days where '
-        || cast(expected_gap_days as varchar) || ' are usual' as rank_reason
+        || '; silent for ' || {{ days_in_words('hiatus_days') }}
+        -- After a single purchase day the expected gap is the source's, not the customer's.
+        || case
+            when purchase_day_count = 1 then ' after a single purchase day'
+            else ', expected to buy every ' || {{ as_text('expected_gap_in_words') }} || ' days'
+        end as rank_reason
     from eligible
 
 )

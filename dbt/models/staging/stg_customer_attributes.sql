@@ -6,8 +6,7 @@ with customer_attributes as (
 
 final as (
 
-    select
-        customer_id
+    select customer_id
     from customer_attributes
 
 )
