@@ -6,51 +6,62 @@ changed in one transaction, so a killed load leaves raw as it was.
 
 import hashlib
 import json
+import re
 import secrets
+import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
 
-from dagster_project import canonical, readers
+from dagster_project import canonical, raw_tables, readers
 from dagster_project.errors import ConfigurationError, WinbackError
-from dagster_project.mapping import TableMapping, lookup_column, lookup_table, normal_id
+from dagster_project.lines import LineNumbers, number_lines
+from dagster_project.mapping import (
+    TableMapping,
+    columns_of,
+    lookup_column,
+    lookup_key,
+    lookup_table,
+)
 from dagster_project.paths import SourcePaths
+from dagster_project.raw_tables import KnownLoad, LoadReport, is_prepared, prepare_raw
 from dagster_project.readers import ReadableFile, SourceFile
-from dagster_project.sources import Source, TableSource
+from dagster_project.sources import FromLookup, Source, TableSource
 from dagster_project.warehouse import identifier, literal
 
+__all__ = [
+    "ALL_DAYS",
+    "Changes",
+    "DayRange",
+    "LoadReport",
+    "changed_files",
+    "days_in",
+    "is_prepared",
+    "load_table",
+    "prepare_raw",
+]
+
 # Raise it when the meaning of raw changes, so that unchanged files are read again.
-LOADER_VERSION = 1
+LOADER_VERSION = 2
 # Files of one header are read together up to this many bytes, which bounds the staging table.
 BATCH_BYTES = 2 << 30
 # More line breaks inside one value than any comment field has: a quote was left open.
 MAXIMUM_LINE_BREAKS = 50
-
-LOADS_DDL = """
-create table if not exists raw.loads (
-    table_name varchar, source_file varchar, file_hash varchar, load_key varchar,
-    line_count bigint, row_count bigint, rejected_count bigint, rejected_share double,
-    is_present boolean, is_complete boolean, batch_id varchar, loaded_at timestamp
-)"""
-LOAD_DAYS_DDL = """
-create table if not exists raw.load_days (
-    source_file varchar, ordered_on date, row_count bigint, customerless_row_count bigint,
-    amount decimal(38, 2), used_amount decimal(38, 2), batch_id varchar
-)"""
-REJECTED_ROWS_DDL = """
-create table if not exists raw.rejected_rows (
-    table_name varchar, source_file varchar, file_hash varchar, row_number bigint,
-    reason varchar, original_text varchar, batch_id varchar, loaded_at timestamp
-)"""
-DUPLICATE_KEYS_DDL = """
-create table if not exists raw.duplicate_keys (
-    source_file varchar, source_row bigint, transaction_id varchar
-)"""
-SUPERSEDED = "superseded by a later row with the same key"
+BREAKS = "chr(10) || chr(13)"
+# The reader's own words differ from version to version, and quote the line.
+REFUSALS = {
+    "MISSING COLUMNS": "too few fields",
+    "TOO MANY COLUMNS": "too many fields",
+    "INVALID ENCODING": "not UTF-8 text; declare the file's `encoding`",
+    "UNQUOTED VALUE": "a quote is not closed, or stands inside a value",
+    "LINE SIZE OVER MAXIMUM": "the line is longer than 2 MB",
+}
+OTHER_REFUSAL = "the line cannot be split into fields"
 
 
 @dataclass(frozen=True)
@@ -78,58 +89,6 @@ class DayRange:
 ALL_DAYS = DayRange()
 
 
-@dataclass
-class LoadReport:
-    """What a load did, for logs and metadata: counts and file names, no values."""
-
-    table: str
-    row_count: int = 0
-    read_files: list[str] = field(default_factory=list)
-    rejected_count: int = 0
-    warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _File:
-    """A present file with the hash of its content and the key of what a load makes of it."""
-
-    file: SourceFile
-    content_hash: str
-    load_key: str
-
-
-def prepare_raw(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the raw tables that are missing; every canonical table exists, if empty."""
-    connection.execute("create schema if not exists raw")
-    for ddl in (LOADS_DDL, LOAD_DAYS_DDL, REJECTED_ROWS_DDL, DUPLICATE_KEYS_DDL):
-        connection.execute(ddl)
-    for table in canonical.TABLES.values():
-        columns = [f"{identifier(c.name)} {c.sql_type}" for c in table.columns]
-        if table is canonical.TRANSACTIONS:
-            columns.append(f"amount_original {canonical.EXACT_NUMBER}")
-        columns += [f"{c.name} {c.sql_type}" for c in canonical.LINEAGE]
-        connection.execute(f"create table if not exists raw.{table.name} ({', '.join(columns)})")
-
-
-def is_prepared(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Return whether `prepare_raw` has run on the warehouse."""
-    (count,) = connection.execute(
-        "select count(*) from duckdb_tables() where schema_name = 'raw'"
-    ).fetchone()
-    return count > 0
-
-
-def pseudonym_key(paths: SourcePaths) -> str:
-    """Return the source's secret key, made once; it is state, for new keys mean new ids."""
-    if not paths.pseudonym_key.is_file():
-        paths.pseudonym_key.parent.mkdir(parents=True, exist_ok=True)
-        scratch = paths.pseudonym_key.with_suffix(".new")
-        scratch.touch(mode=0o600)
-        scratch.write_text(secrets.token_hex(32))
-        scratch.rename(paths.pseudonym_key)
-    return paths.pseudonym_key.read_text().strip()
-
-
 @dataclass(frozen=True)
 class Changes:
     """How the files differ from what raw holds.
@@ -143,6 +102,27 @@ class Changes:
     any: bool
 
 
+@dataclass(frozen=True)
+class _File:
+    """A present file with the hash of its content and the key of what a load makes of it."""
+
+    file: SourceFile
+    content_hash: str
+    load_key: str
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """Records of a file in the staging table: how many, and the number of the first."""
+
+    record_count: int = 0
+    first_record: int = 1
+
+
 def changed_files(
     connection: duckdb.DuckDBPyConnection, source: Source, paths: SourcePaths
 ) -> Changes:
@@ -152,13 +132,11 @@ def changed_files(
     is_changed = False
     for name in canonical.TABLES:
         present = _present_files(source, paths, name) if name in source.tables else []
-        known = _known_loads(connection, name)
+        known = raw_tables.known_loads(connection, name)
         changed = [file.file for file in present if _must_read(file, known)]
-        kept = connection.execute(
-            "select source_file from raw.loads where table_name = ? and is_present", [name]
-        ).fetchall()
-        has_gone = {file for (file,) in kept} - {file.file.name for file in present}
-        is_changed = is_changed or bool(changed or has_gone)
+        names = {file.name for file in present}
+        has_gone = any(load.is_present for file, load in known.items() if file not in names)
+        is_changed = is_changed or bool(changed) or has_gone
         if name == "transactions":
             transactions, present_count = changed, len(present)
     return Changes(transactions, present_count, is_changed)
@@ -172,20 +150,21 @@ def days_in(
 ) -> tuple[date, date] | None:
     """Return the first and last business date in files of transactions, null if there is none."""
     declared = source.tables["transactions"]
-    mapping = TableMapping(source, canonical.TRANSACTIONS, declared)
-    _prepare_session(connection, mapping, paths)
     spans = []
-    for group in _readable_groups(connection, files, declared, paths):
-        _drop_rejects(connection)
-        records = readers.records_sql(group, declared, "rejects")
-        rows = mapping.select(records, group[0])
-        spans.append(
-            connection.execute(
-                f"select min(ordered_on), max(ordered_on) from ({rows}) where reject_reason is null"
-            ).fetchone()
-        )
-    found = [span for span in spans if span[0] is not None]
-    return (min(s[0] for s in found), max(s[1] for s in found)) if found else None
+    with _session(connection, source, paths, "transactions") as mapping:
+        for group in _readable_groups(connection, files, declared, paths):
+            if not group[0].line_count:
+                continue
+            rows = _rows_sql(connection, mapping, group)
+            with _explained(group):
+                spans += connection.execute(
+                    f"select min(ordered_on), max(ordered_on) from ({rows}) "
+                    "where reject_reason is null having count(*) > 0"
+                ).fetchall()
+    if not spans:
+        return None
+    firsts, lasts = zip(*spans, strict=True)
+    return min(firsts), max(lasts)
 
 
 def load_table(
@@ -205,43 +184,42 @@ def load_table(
 
     Raises:
         WinbackError: a file is missing, empty, unreadable, or cannot be reconciled.
-        ConfigurationError: a mapped column is absent or an expression does not work.
+        ConfigurationError: a mapped column is absent.
     """
-    table = canonical.TABLES[name]
     report = LoadReport(name)
     if name not in source.tables:
-        _in_transaction(connection, [f"delete from raw.{name}", *_forget(name, None)])
+        with _transaction(connection):
+            raw_tables.clear(connection, name)
         return report
     declared = source.tables[name]
-    mapping = TableMapping(source, table, declared)
-    _prepare_session(connection, mapping, paths)
-    mapping.check_expressions(connection)
     present = _present_files(source, paths, name)
-    known = _known_loads(connection, name)
-    if not present and not known:
+    if not present and not raw_tables.known_loads(connection, name):
         raise WinbackError(
-            f"No file matches `files: {', '.join(declared.files)}` of {source.path.name}, "
-            f"tables.{name}. Put files into {paths.landing}, or correct the pattern."
+            f"{source.place('tables', name, 'files')}: no file matches "
+            f"{', '.join(declared.files)}. Put files into {paths.landing}, or correct the pattern."
         )
-    to_read = [file for file in present if full_refresh or _must_read(file, known)]
-    connection.begin()
-    try:
-        _settle_gone_files(connection, source, present, name, report, full_refresh)
-        load = _Load(connection, mapping, paths, batch_id, days, report)
-        by_path = {file.file.path: file for file in to_read}
-        for group in _readable_groups(connection, [file.file for file in to_read], declared, paths):
-            load.read(group, by_path)
-        if name == "transactions":
+    with _session(connection, source, paths, name) as mapping, _transaction(connection):
+        raw_tables.settle_gone_files(
+            connection,
+            name,
+            {file.name: file.content_hash for file in present},
+            rejected_limit=source.limits.rejected_share,
+            is_refreshed=full_refresh,
+            report=report,
+        )
+        known = raw_tables.known_loads(connection, name)
+        to_read = {f.file: f for f in present if full_refresh or _must_read(f, known)}
+        is_daily = name == "transactions"
+        load = _Load(connection, mapping, batch_id, days if is_daily else ALL_DAYS, known, report)
+        for group in _readable_groups(connection, to_read, declared, paths):
+            load.read([(file, to_read[file.file]) for file in group])
+        if is_daily:
             if full_refresh:
-                _drop_days_covered_elsewhere(connection)
+                raw_tables.drop_covered_days(connection)
             _check_not_empty(connection, source, present)
             if to_read or report.warnings:
-                _find_duplicate_keys(connection, declared)
+                raw_tables.settle_duplicates(connection, declared, batch_id)
         (report.row_count,) = connection.execute(f"select count(*) from raw.{name}").fetchone()
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
     return report
 
 
@@ -251,41 +229,33 @@ class _Load:
 
     connection: duckdb.DuckDBPyConnection
     mapping: TableMapping
-    paths: SourcePaths
     batch_id: str
     days: DayRange
+    known: dict[str, KnownLoad]
     report: LoadReport
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
 
-    def read(self, group: list[ReadableFile], files: dict[Path, _File]) -> None:
+    @property
+    def table(self) -> str:
+        """Name of the table."""
+        return self.mapping.table.name
+
+    def read(self, group: list[tuple[ReadableFile, _File]]) -> None:
         """Load files with one header."""
-        connection, mapping = self.connection, self.mapping
-        _drop_rejects(connection)
-        connection.execute("drop table if exists staged")
-        if group[0].line_count:
-            self._load_lookups()
-            records = readers.records_sql(group, mapping.declared, "rejects")
-            select = mapping.select(records, group[0])
-        else:
-            select = mapping.select_nothing()
-        try:
-            connection.execute(f"create temp table staged as {select}")
-        except duckdb.Error as error:
-            # The first line alone: what follows may quote rows.
-            problem = str(error).splitlines()[0][:200]
-            raise WinbackError(f"{group[0].file.name} cannot be read: {problem}") from None
-        measures = self._measures(group)
-        connection.execute("drop table if exists read_files")
-        connection.execute(
-            "create temp table read_files (file_path varchar, source_file varchar, "
+        readable = [file for file, _ in group]
+        self._stage(readable)
+        measures = self._measures(readable)
+        self.connection.execute(
+            "create or replace temp table read_files (file_path varchar, source_file varchar, "
             "file_hash varchar, load_key varchar, line_count bigint, first_record bigint)"
         )
-        for file in group:
-            rejected = self._structural_rejects(file)
+        self.connection.execute(
+            "create or replace temp table refused (file_path varchar, line bigint, "
+            "reason varchar, original_text varchar, break_count bigint)"
+        )
+        for file, given in group:
             measure = measures.get(str(file.path), _Measure())
-            self._reconcile(file, measure, rejected)
-            given = files[file.file.path]
-            connection.execute(
+            self.connection.execute(
                 "insert into read_files values (?, ?, ?, ?, ?, ?)",
                 [
                     str(file.path),
@@ -296,263 +266,403 @@ class _Load:
                     measure.first_record,
                 ],
             )
-            self._keep_rejects(file, given, measure, rejected)
+            self._find_refused_lines(file)
+            numbers = self._reconcile(file, measure)
+            self._replace_rejected_rows(file, given, measure, numbers)
             self.report.read_files.append(file.file.name)
-        self._replace_rows([file.file.name for file in group])
-        connection.execute("drop table staged")
+        self._replace_rows(self._record(readable[0]))
+        self._replace_loads()
+        self.connection.execute("drop table staged")
 
-    def _load_lookups(self) -> None:
-        """Read the table's lookups into temporary tables with one row a key."""
-        for name, lookup in self.mapping.declared.lookups.items():
-            target = lookup_table(self.mapping.table.name, name)
-            files = readers.find_files(lookup.files, self.paths.landing)
-            (readable, *others) = _readable_groups(self.connection, files, lookup, self.paths)
-            _drop_rejects(self.connection)
-            place = f"{self.mapping.source.path.name}, tables.{self.mapping.table.name}"
-            if others:
-                raise WinbackError(f"{place}.lookups.{name}: its files have different columns.")
-            fields = {column: f"c{i}" for i, column in enumerate(readable[0].header)}
-            wanted = [
-                given.column
-                for given in self.mapping.declared.columns.values()
-                if getattr(given, "lookup", None) == name
-            ]
-            for column in (lookup.key, *wanted):
-                if column not in fields:
-                    raise ConfigurationError(
-                        f"{readable[0].file.name} has no column {column}, which "
-                        f"{place}.lookups.{name} names. Its columns are {', '.join(fields)}."
-                    )
-            columns = ", ".join(
-                f"{fields[column]} as {lookup_column(name, column)}"
-                for column in dict.fromkeys(wanted)
-                if column != "key"
-            )
-            key = lookup_column(name, "key")
-            records = readers.records_sql(readable, lookup, "rejects")
-            self.connection.execute(
-                f"create or replace temp table {target} as select "
-                f"{normal_id(f'trim({fields[lookup.key]}::varchar)')} as {key}, {columns} "
-                f"from ({records})"
-            )
-            repeated = self.connection.execute(
-                f"select {key} from {target} where {key} is not null "
-                "group by all having count(*) > 1 order by all limit 1"
-            ).fetchone()
-            if repeated:
-                raise WinbackError(
-                    f"{readable[0].file.name}: the key {repeated[0]} stands in several rows, so "
-                    f"{place}.lookups.{name} would multiply rows. Keep one row a key."
-                )
+    def _stage(self, group: list[ReadableFile]) -> None:
+        """Type the records into a temporary table that holds them in the order of the files."""
+        if group[0].line_count:
+            select = _rows_sql(self.connection, self.mapping, group)
+        else:
+            _drop_reader_tables(self.connection)
+            select = self.mapping.select_nothing()
+        with _explained(group):
+            self.connection.execute(f"create or replace temp table staged as {select}")
 
-    def _measures(self, group: list[ReadableFile]) -> dict[str, "_Measure"]:
-        numbered = group[0].format == "parquet"
+    def _record(self, file: ReadableFile) -> str:
+        """Return SQL for the number of a staged record; see `records_sql`."""
+        is_numbered = file.format == "parquet" or self.mapping.declared.unpivot
+        # Reading in parallel keeps the order, so the place in the table is the number.
+        return "record_number" if is_numbered else "staged.rowid"
+
+    def _measures(self, group: list[ReadableFile]) -> dict[str, _Measure]:
+        record = self._record(group[0])
+        # An unpivoted record has several rows.
+        count = f"distinct {record}" if self.mapping.declared.unpivot else "*"
         rows = self.connection.execute(
-            "select file_path, count(distinct record_number) filter (reject_reason is null), "
-            "count(distinct record_number), min(record_number) from staged group by file_path"
-            if self.mapping.declared.unpivot
-            else "select file_path, count(*) filter (reject_reason is null), count(*), "
-            "min(record_number) from staged group by file_path"
+            f"select file_path, count({count}), min({record}), max({record}) from staged "
+            "group by file_path"
         ).fetchall()
-        return {
-            path: _Measure(good, total, 1 if numbered else first)
-            for path, good, total, first in rows
-        }
+        is_parquet = group[0].format == "parquet"
+        for path, count, first, last in rows:
+            if not is_parquet and last - first + 1 != count:
+                raise WinbackError(f"{Path(path).name}: its rows came out of order; run again.")
+        return {path: _Measure(n, 1 if is_parquet else first) for path, n, first, _ in rows}
 
-    def _structural_rejects(self, file: ReadableFile) -> dict[int, tuple[str, str]]:
-        """Return the lines that the reader refused: number → (reason, text)."""
+    def _find_refused_lines(self, file: ReadableFile) -> None:
+        """Note the lines that the reader made no record of, with their place in the file.
+
+        The reader counts records, so their lines follow from their byte positions.
+        """
         if file.format == "parquet" or not file.line_count:
-            return {}
+            return
+        reasons = " ".join(f"when {literal(k)} then {literal(r)}" for k, r in REFUSALS.items())
+        found = f"""
+            select
+                line_byte_position - 1 + length(csv_line) - length(ltrim(csv_line, {BREAKS}))
+                    as position,
+                min_by(error_type::varchar, column_idx) as error_type,
+                any_value(trim(csv_line, {BREAKS})) as original_text
+            from rejects join rejects_scan using (scan_id, file_id)
+            where file_path = {literal(file.path)}
+            group by all
+        """
+        positions = self.connection.execute(
+            f"select distinct position from ({found}) order by position"
+        ).fetchall()
+        if not positions:
+            return
+        sorted_positions = [position for (position,) in positions]
+        self.connection.execute(
+            f"""
+            insert into refused
+            select
+                {literal(file.path)}, line,
+                case min(error_type) {reasons} else {literal(OTHER_REFUSAL)} end,
+                any_value(original_text),
+                any_value(length(original_text) - length(replace(original_text, chr(10), '')))
+            from ({found})
+            join (select unnest(?::bigint[]) as position, unnest(?::bigint[]) as line)
+                using (position)
+            group by line
+            """,
+            [sorted_positions, list(readers.lines_at(file.path, sorted_positions))],
+        )
         rows = self.connection.execute(
-            "select line, min_by(error_type::varchar, column_idx), "
-            "min_by(error_message, column_idx), any_value(csv_line) from rejects "
-            "join rejects_scan using (scan_id, file_id) where file_path = ? group by line",
+            "select line from refused where file_path = ? and reason = ? order by line",
+            [str(file.path), REFUSALS["INVALID ENCODING"]],
+        ).fetchall()
+        if rows:
+            lines = [line for (line,) in rows]
+            self.connection.execute(
+                "update refused set original_text = given.text from "
+                "(select unnest(?::bigint[]) as line, unnest(?::varchar[]) as text) as given "
+                "where refused.line = given.line and refused.file_path = ?",
+                [lines, readers.lines_of(file.path, lines), str(file.path)],
+            )
+
+    def _reconcile(self, file: ReadableFile, measure: _Measure) -> LineNumbers:
+        """Account for every line of a file, or fail it: nothing may be swallowed."""
+        rows = self.connection.execute(
+            "select line, break_count, reason from refused where file_path = ? order by line",
             [str(file.path)],
         ).fetchall()
-        reasons = {
-            "INVALID ENCODING": "not UTF-8 text; declare the file's `encoding:`",
-            "UNQUOTED VALUE": "a quote is not closed, or stands inside a value",
-            "LINE SIZE OVER MAXIMUM": "the line is longer than 2 MB",
-        }
-        found = {
-            line: (reasons.get(kind, message.split("\n")[0]), text.rstrip("\r\n"))
-            for line, kind, message, text in rows
-        }
-        unreadable = {line for line, kind, *_ in rows if kind == "INVALID ENCODING"}
-        if unreadable:
-            texts = readers.lines_of(file.path, unreadable)
-            found |= {line: (found[line][0], texts[line]) for line in unreadable}
-        return found
-
-    def _reconcile(
-        self, file: ReadableFile, measure: "_Measure", rejected: dict[int, tuple[str, str]]
-    ) -> None:
-        """Account for every line of a file, or fail it: nothing may be swallowed."""
-        accounted = measure.record_count + len(rejected)
-        if accounted == file.line_count:
-            return
-        blank = readers.blank_line_count(file.path)
-        breaks, largest = self._line_breaks(file)
-        if accounted + blank + breaks == file.line_count and largest <= MAXIMUM_LINE_BREAKS:
-            return
-        quoted = [line for line, (reason, _) in rejected.items() if "quote" in reason]
-        near = f" near line {min(quoted)}" if quoted else ""
+        refused = [line + n for line, breaks, _ in rows for n in range(breaks + 1)]
+        swallowing = [line for line, breaks, reason in rows if breaks and "quote" in reason]
+        header_lines = int(file.format == "csv" and self.mapping.declared.header)
+        if measure.record_count + len(refused) == file.line_count and not swallowing:
+            return number_lines(header_lines, [], refused)
+        breaks = self._line_breaks(file)
+        largest = max((count for _, count in breaks), default=0)
+        blank = readers.blank_lines(file, self.mapping.declared)
+        numbers = number_lines(header_lines, breaks, [*refused, *blank])
+        accounted = measure.record_count + sum(n for _, n in breaks) + numbers.other_count
+        if accounted == file.line_count and largest <= MAXIMUM_LINE_BREAKS and not swallowing:
+            return numbers
+        near = [numbers.line_of(record) for record, count in breaks if count == largest]
+        place = f" in line {min([*swallowing, *near])}" if swallowing or near else ""
         raise WinbackError(
-            f"{file.file.name}: only {accounted + blank} of {file.line_count} lines can be "
-            f"accounted for. Most likely a stray quote{near} swallows the lines after it. "
-            'Remove or double that quote, or declare `quote: ""` if the file quotes nothing.'
+            f"{file.file.name}: its {file.line_count} lines cannot all be accounted for. Most "
+            f"likely a stray quote{place} swallows the lines after it. Remove or double that "
+            'quote, or declare `quote: ""` if the file quotes nothing.'
         )
 
-    def _line_breaks(self, file: ReadableFile) -> tuple[int, int]:
-        """Return the line breaks inside a file's values: all, and the most in one record."""
-        if file.format != "csv" or not self.mapping.declared.quote:
-            return 0, 0
-        _drop_rejects(self.connection)
-        records = readers.records_sql([file], self.mapping.declared, "rejects")
-        fields = " + ".join(
+    def _line_breaks(self, file: ReadableFile) -> list[tuple[int, int]]:
+        """Return (record, line breaks in its values) of the records that have some."""
+        declared = self.mapping.declared
+        if file.format != "csv" or not declared.quote or readers.holds_lines(file, declared):
+            return []
+        records = readers.records_sql([file], declared, "second_rejects", numbered=True)
+        counts = " + ".join(
             f"coalesce(length(c{i}) - length(replace(c{i}, chr(10), '')), 0)"
             for i in range(len(file.header))
         )
+        _drop_reader_tables(self.connection, "second_rejects")
         return self.connection.execute(
-            f"select coalesce(sum({fields}), 0), coalesce(max({fields}), 0) from ({records})"
-        ).fetchone()
+            f"select record_number, {counts} as break_count from ({records}) "
+            "where break_count > 0 order by record_number"
+        ).fetchall()
 
-    def _keep_rejects(
-        self,
-        file: ReadableFile,
-        given: _File,
-        measure: "_Measure",
-        rejected: dict[int, tuple[str, str]],
+    def _replace_rejected_rows(
+        self, file: ReadableFile, given: _File, measure: _Measure, numbers: LineNumbers
     ) -> None:
         """Replace the file's rows in `raw.rejected_rows`."""
-        table = self.mapping.table.name
         self.connection.execute(
             "delete from raw.rejected_rows where table_name = ? and source_file = ?",
-            [table, file.file.name],
+            [self.table, file.file.name],
         )
-        constants = [given.content_hash, self.batch_id, self.loaded_at]
-        self.connection.execute(
-            "create or replace temp table refused (line bigint, reason varchar, text varchar)"
-        )
-        if rejected:
-            self.connection.executemany(
-                "insert into refused values (?, ?, ?)",
-                [[line, *rest] for line, rest in rejected.items()],
-            )
-        # A record's line is its number, plus the header, plus the refused lines before it: the
-        # lines whose own number less the refused ones up to it is not beyond the record's.
-        header = file.format == "csv" and self.mapping.declared.header
+        record = f"{self._record(file)} - {measure.first_record} + 1"
         self.connection.execute(
             f"""
             insert into raw.rejected_rows
-            with shifts as (
-                select line - row_number() over (order by line) as good_lines_before from refused
-            ),
-            records as (
-                select distinct on (record_number)
-                    record_number - {measure.first_record - 1} + {int(header)} as line,
-                    reject_reason, original_text
+            with records as (
+                select
+                    {record} as record, min(reject_reason) as reason,
+                    any_value(original_text) as original_text
                 from staged
                 where file_path = {literal(file.path)} and reject_reason is not null
+                group by all
             ),
+            shifts as (select unnest(?::bigint[]) as from_record, unnest(?::bigint[]) as shift),
             lines as (
-                select
-                    line + (select count(*) from shifts where good_lines_before < records.line)
-                        as line,
-                    reject_reason, original_text
-                from records
+                select record + shift as line, reason, original_text
+                from records asof join shifts on record >= from_record
                 union all
-                select line, reason, text from refused
+                select line, reason, original_text from refused
+                where file_path = {literal(file.path)}
             )
-            select '{table}', {literal(file.file.name)}, ?, line, reject_reason, original_text, ?, ?
+            select {literal(self.table)}, {literal(file.file.name)}, ?, *, ?, ?
             from lines order by line
             """,
-            constants,
+            [
+                numbers.from_record,
+                numbers.shift,
+                given.content_hash,
+                self.batch_id,
+                self.loaded_at,
+            ],
         )
 
-    def _replace_rows(self, names: list[str]) -> None:
-        """Replace the files' rows in the raw table and in the tables that count them."""
-        connection, table = self.connection, self.mapping.table.name
-        of_files = f"source_file in ({', '.join(literal(name) for name in names)})"
-        is_daily = table == "transactions"
-        # Of an unpivoted row only the attributes that have a value are kept.
-        wanted = "reject_reason is null" + (
-            " and value is not null" if self.mapping.declared.unpivot else ""
-        )
-        if is_daily:
-            in_days = self.days.holds("ordered_on")
-            wanted += f" and {in_days}"
-            connection.execute(f"delete from raw.load_days where {of_files} and {in_days}")
-        else:
-            in_days = "true"
-        connection.execute(f"delete from raw.{table} where {of_files} and {in_days}")
-        names_sql = ", ".join(identifier(c.name) for c in self.mapping.table.columns)
-        exact = ", amount_original" if is_daily else ""
-        connection.execute(
+    def _replace_rows(self, record: str) -> None:
+        """Replace the files' rows in the raw table and, for transactions, their day counts.
+
+        `record` is SQL for the number of a staged record.
+        """
+        is_daily = self.table == "transactions"
+        in_days = self.days.holds("ordered_on") if is_daily else "true"
+        of_files = f"source_file in (select source_file from read_files) and {in_days}"
+        self.connection.execute(f"delete from raw.{self.table} where {of_files}")
+        wanted = f"reject_reason is null and {in_days}"
+        if self.mapping.declared.unpivot:
+            # Of an unpivoted row only the attributes that have a value are kept.
+            wanted += " and value is not null"
+        names = [identifier(column.name) for column in self.mapping.table.columns]
+        names += ["amount_original"] if is_daily else []
+        self.connection.execute(
             f"""
-            insert into raw.{table} (
-                {names_sql}{exact}, source_file, source_row, batch_id, loaded_at
+            insert into raw.{self.table} (
+                {", ".join(names)}, source_file, source_row, batch_id, loaded_at
             )
-            select {names_sql}{exact}, source_file, record_number - first_record + 1, ?, ?
+            select {", ".join(names)}, source_file, {record} - first_record + 1, ?, ?
             from staged join read_files using (file_path)
             where {wanted}
             """,
             [self.batch_id, self.loaded_at],
         )
         if is_daily:
-            connection.execute(
+            self.connection.execute(f"delete from raw.load_days where {of_files}")
+            self.connection.execute(
                 f"""
                 insert into raw.load_days
                 select
                     source_file, ordered_on, count(*), count(*) filter (customer_id is null),
                     sum(amount), coalesce(sum(amount) filter (excluded_reason is null), 0), ?
-                from raw.transactions where {of_files} and {in_days}
+                from staged join read_files using (file_path)
+                where {wanted}
                 group by source_file, ordered_on order by source_file, ordered_on
                 """,
                 [self.batch_id],
             )
-        connection.execute(f"delete from raw.loads where table_name = '{table}' and {of_files}")
-        outside = f"and not ({in_days})" if is_daily else "and false"
-        connection.execute(
+
+    def _replace_loads(self) -> None:
+        """Record what raw holds of the files now."""
+        self._note_partial_loads()
+        of_files = "source_file in (select source_file from read_files)"
+        self.connection.execute(
+            f"delete from raw.loads where table_name = {literal(self.table)} and {of_files}"
+        )
+        rows = f"select source_file, count(*) as rows from raw.{self.table} group by all"
+        if self.table == "transactions":
+            rows = "select source_file, sum(row_count) as rows from raw.load_days group by all"
+        counts = self.connection.execute(
             f"""
             insert into raw.loads
             with rejected as (
                 select source_file, count(distinct row_number) as lines from raw.rejected_rows
-                where table_name = '{table}' group by source_file
+                where table_name = {literal(self.table)} group by source_file
             ),
-            loaded as (
-                select source_file, count(*) as rows from raw.{table} where {of_files}
-                group by source_file
-            ),
-            left_out as (
-                select distinct file_path from staged where reject_reason is null {outside}
-            )
+            loaded as ({rows})
             select
-                '{table}', source_file, file_hash, load_key, line_count,
+                {literal(self.table)}, source_file, file_hash, load_key, line_count,
                 coalesce(loaded.rows, 0), coalesce(rejected.lines, 0),
-                coalesce(rejected.lines, 0) / greatest(line_count, 1), true,
-                left_out.file_path is null, ?, ?
+                coalesce(rejected.lines, 0) / greatest(line_count, 1), true, is_complete, ?, ?
             from read_files
             left join rejected using (source_file)
             left join loaded using (source_file)
-            left join left_out using (file_path)
             order by source_file
+            returning rejected_count
             """,
             [self.batch_id, self.loaded_at],
+        ).fetchall()
+        self.report.rejected_count += sum(count for (count,) in counts)
+
+    def _note_partial_loads(self) -> None:
+        """Tell the files of which raw holds every row from those that must be read again."""
+        self.connection.execute("alter table read_files add is_complete boolean default true")
+        if self.days.is_open:
+            return
+        outside = f"not ({self.days.holds('ordered_on')})"
+        in_files = self._days_of_files(
+            "select source_file, ordered_on, count(*) from staged join read_files using "
+            f"(file_path) where reject_reason is null and {outside} group by all"
         )
-        (rejected,) = connection.execute(
-            f"select sum(rejected_count) from raw.loads where table_name = '{table}' and {of_files}"
-        ).fetchone()
-        self.report.rejected_count += int(rejected or 0)
+        in_raw = self._days_of_files(
+            "select source_file, ordered_on, row_count from raw.load_days "
+            f"semi join read_files using (source_file) where {outside}"
+        )
+        for file, load_key in self.connection.execute(
+            "select source_file, load_key from read_files"
+        ).fetchall():
+            former = self.known.get(file)
+            # Rows outside the range may stem from what the file held before.
+            is_mixed = file in in_raw and (former is None or former.load_key != load_key)
+            self.connection.execute(
+                "update read_files set load_key = ?, is_complete = ? where source_file = ?",
+                [
+                    f"mixed {self.batch_id}" if is_mixed else load_key,
+                    not is_mixed and in_files.get(file) == in_raw.get(file),
+                    file,
+                ],
+            )
+
+    def _days_of_files(self, query: str) -> dict[str, dict[date, int]]:
+        days: dict[str, dict[date, int]] = defaultdict(dict)
+        for file, day, row_count in self.connection.execute(query).fetchall():
+            days[file][day] = row_count
+        return days
 
 
-@dataclass(frozen=True)
-class _Measure:
-    """Records of one file: good ones, all, and the number of the first in the reader's count."""
+def pseudonym_key(paths: SourcePaths) -> str:
+    """Return the source's secret key, made once; it is state, for new keys mean new ids."""
+    if not paths.pseudonym_key.is_file():
+        paths.pseudonym_key.parent.mkdir(parents=True, exist_ok=True)
+        scratch = paths.pseudonym_key.with_suffix(".new")
+        scratch.touch(mode=0o600)
+        scratch.write_text(secrets.token_hex(32))
+        scratch.rename(paths.pseudonym_key)
+    return paths.pseudonym_key.read_text().strip()
 
-    good_count: int = 0
-    record_count: int = 0
-    first_record: int = 1
+
+@contextmanager
+def _session(
+    connection: duckdb.DuckDBPyConnection, source: Source, paths: SourcePaths, name: str
+) -> Iterator[TableMapping]:
+    """Set up what a table's SQL relies on: time zone, key and lookups; clean up afterwards."""
+    mapping = TableMapping(source, canonical.TABLES[name], source.tables[name])
+    connection.execute(f"set TimeZone = {literal(mapping.zone)}")
+    connection.execute("set variable pseudonym_key = ?", [pseudonym_key(paths)])
+    try:
+        types: dict[str, str] = {}
+        for lookup in mapping.declared.lookups:
+            types |= _load_lookup(connection, mapping, paths, lookup)
+        yield replace(mapping, lookup_types=types)
+    finally:
+        # Re-coded copies hold what the files hold.
+        shutil.rmtree(_scratch(paths), ignore_errors=True)
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.begin()
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+@contextmanager
+def _explained(group: Sequence[ReadableFile]) -> Iterator[None]:
+    """Turn an error of the reader into one that names the file and quotes no value."""
+    try:
+        yield
+    except duckdb.Error as error:
+        # What follows the first line, or stands in quotes, may come from a row.
+        problem = re.sub(r"'[^']*'|\"[^\"]*\"", "…", str(error).strip().splitlines()[0])[:200]
+        names = ", ".join(file.file.name for file in group[:3])
+        raise WinbackError(f"{names} cannot be read: {problem}") from None
+
+
+def _scratch(paths: SourcePaths) -> Path:
+    return paths.spill / "recoded"
+
+
+def _load_lookup(
+    connection: duckdb.DuckDBPyConnection, mapping: TableMapping, paths: SourcePaths, name: str
+) -> dict[str, str]:
+    """Read a lookup into a temporary table with one row a key; return its columns' types."""
+    lookup = mapping.declared.lookups[name]
+    place = mapping.source.place("tables", mapping.table.name, "lookups", name)
+    files = readers.find_files(lookup.files, paths.landing)
+    if not files:
+        raise WinbackError(f"{place}: no file matches {', '.join(lookup.files)}.")
+    group, *others = _readable_groups(connection, files, lookup, paths)
+    file = group[0]
+    if others:
+        raise WinbackError(f"{place}: its files differ in their columns; give them the same.")
+    fields = {
+        column: (f"c{index}", file.column_types[index]) for index, column in enumerate(file.header)
+    }
+    wanted = dict.fromkeys(
+        given.column
+        for given in mapping.declared.columns.values()
+        if isinstance(given, FromLookup) and given.lookup == name
+    )
+    for column in (lookup.key, *wanted):
+        if column not in fields:
+            raise ConfigurationError(
+                f"{place}: {file.file.name} has no column {column}. {columns_of(file)} "
+                "Correct the lookup or the file."
+            )
+    target, key = lookup_table(mapping.table.name, name), lookup_key(name)
+    columns = [f"{mapping.normal_key(lookup.match, *fields[lookup.key])} as {key}"]
+    columns += [f"{fields[column][0]} as {lookup_column(name, column)}" for column in wanted]
+    _drop_reader_tables(connection)
+    with _explained(group):
+        connection.execute(
+            f"create or replace temp table {target} as select {', '.join(columns)} "
+            f"from ({readers.records_sql(group, lookup, 'rejects')})"
+        )
+    (repeated_count,) = connection.execute(
+        f"select count(*) from (select {key} from {target} where {key} is not null "
+        "group by all having count(*) > 1)"
+    ).fetchone()
+    if repeated_count:
+        raise WinbackError(
+            f"{place}: {repeated_count} values of {lookup.key} stand in several rows of "
+            f"{file.file.name}, which would multiply rows. Keep one row for each."
+        )
+    return {lookup_column(name, column): fields[column][1] for column in wanted}
+
+
+def _rows_sql(
+    connection: duckdb.DuckDBPyConnection, mapping: TableMapping, group: list[ReadableFile]
+) -> str:
+    """Return the SQL of the typed rows of files with one header, to be run once."""
+    _drop_reader_tables(connection)
+    numbered = bool(mapping.declared.unpivot)
+    records = readers.records_sql(group, mapping.declared, "rejects", numbered=numbered)
+    return mapping.select(records, group[0])
+
+
+def _drop_reader_tables(connection: duckdb.DuckDBPyConnection, name: str = "rejects") -> None:
+    connection.execute(f"drop table if exists {name}; drop table if exists {name}_scan")
 
 
 def _present_files(source: Source, paths: SourcePaths, name: str) -> list[_File]:
@@ -574,15 +684,9 @@ def _present_files(source: Source, paths: SourcePaths, name: str) -> list[_File]
     return files
 
 
-def _known_loads(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, tuple[str, bool]]:
-    rows = connection.execute(
-        "select source_file, load_key, is_complete from raw.loads where table_name = ?", [name]
-    ).fetchall()
-    return {file: (key, is_complete) for file, key, is_complete in rows}
-
-
-def _must_read(file: _File, known: dict[str, tuple[str, bool]]) -> bool:
-    return known.get(file.file.name) != (file.load_key, True)
+def _must_read(file: _File, known: dict[str, KnownLoad]) -> bool:
+    load = known.get(file.name)
+    return load is None or load.load_key != file.load_key or not load.is_complete
 
 
 def _readable_groups(
@@ -595,12 +699,10 @@ def _readable_groups(
     groups: dict[tuple, list[list[ReadableFile]]] = defaultdict(list)
     sizes: dict[tuple, int] = defaultdict(int)
     for file in files:
-        readable = readers.measure(connection, file, declared, paths.spill / "recoded")
+        readable = readers.measure(connection, file, declared, _scratch(paths))
         if not readable.line_count:
             # Nothing to read; an empty file has not even a header to bind to.
-            readable = ReadableFile(
-                file, readable.path, readable.format, (), (), readable.line_count
-            )
+            readable = replace(readable, header=(), column_types=())
         shape = (readable.format, readable.header, readable.column_types)
         size = readable.path.stat().st_size
         if not groups[shape] or sizes[shape] + size > BATCH_BYTES:
@@ -611,118 +713,6 @@ def _readable_groups(
     return [group for batches in groups.values() for group in batches]
 
 
-def _prepare_session(
-    connection: duckdb.DuckDBPyConnection, mapping: TableMapping, paths: SourcePaths
-) -> None:
-    connection.execute(f"set TimeZone = {literal(mapping.zone)}")
-    connection.execute("set variable pseudonym_key = ?", [pseudonym_key(paths)])
-
-
-def _drop_rejects(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("drop table if exists rejects")
-    connection.execute("drop table if exists rejects_scan")
-
-
-def _in_transaction(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:
-    connection.begin()
-    try:
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
-
-
-def _forget(name: str, file: str | None) -> list[str]:
-    """Return SQL that removes a file (or all files) of a table from the tables that count."""
-    of_file = f" and source_file = {literal(file)}" if file is not None else ""
-    statements = [
-        f"delete from raw.{counted} where table_name = '{name}'{of_file}"
-        for counted in ("loads", "rejected_rows")
-    ]
-    if name == "transactions":
-        statements.append(f"delete from raw.load_days where true{of_file}")
-    return statements
-
-
-def _settle_gone_files(
-    connection: duckdb.DuckDBPyConnection,
-    source: Source,
-    present: list[_File],
-    name: str,
-    report: LoadReport,
-    full_refresh: bool,
-) -> None:
-    """Decide about loaded files that are no longer there.
-
-    Renamed (its content is present under another name) or never let through by the gate: it
-    leaves raw. Else its rows are kept; a full refresh keeps only the days no present file has.
-    """
-    names = {file.file.name for file in present}
-    hashes = {file.content_hash for file in present}
-    rows = connection.execute(
-        "select source_file, file_hash, rejected_share from raw.loads where table_name = ? "
-        "order by source_file",
-        [name],
-    ).fetchall()
-    connection.execute(
-        f"update raw.loads set is_present = true where table_name = '{name}' and not is_present"
-    )
-    for file, content, rejected_share in rows:
-        if file in names:
-            continue
-        is_blocked = rejected_share > source.limits.rejected_share
-        is_replaced = full_refresh and name != "transactions"
-        if content in hashes or is_blocked or is_replaced:
-            statements = [
-                f"delete from raw.{name} where source_file = {literal(file)}",
-                *_forget(name, file),
-            ]
-            report.warnings.append(f"{file} has gone; its rows were withdrawn from raw.{name}.")
-        else:
-            statements = [
-                f"update raw.loads set is_present = false where table_name = '{name}' "
-                f"and source_file = {literal(file)}"
-            ]
-            report.warnings.append(f"{file} has gone; its rows in raw.{name} are kept.")
-        for statement in statements:
-            connection.execute(statement)
-
-
-def _drop_days_covered_elsewhere(connection: duckdb.DuckDBPyConnection) -> None:
-    """Drop the rows that gone files have on days for which present files have rows."""
-    connection.execute(
-        """
-        create or replace temp table covered as
-        select source_file, ordered_on from raw.load_days
-        where
-            source_file in (
-                select source_file from raw.loads
-                where table_name = 'transactions' and not is_present
-            )
-            and ordered_on in (
-                select ordered_on from raw.load_days join raw.loads using (source_file)
-                where table_name = 'transactions' and is_present
-            )
-        """
-    )
-    for table in ("transactions", "load_days"):
-        connection.execute(
-            f"delete from raw.{table} using covered "
-            f"where {table}.source_file = covered.source_file "
-            f"and {table}.ordered_on = covered.ordered_on"
-        )
-    connection.execute(
-        """
-        update raw.loads set row_count = coalesce(
-            (select sum(row_count) from raw.load_days
-             where load_days.source_file = loads.source_file), 0)
-        where table_name = 'transactions' and not is_present
-        """
-    )
-
-
 def _check_not_empty(
     connection: duckdb.DuckDBPyConnection, source: Source, present: list[_File]
 ) -> None:
@@ -730,71 +720,8 @@ def _check_not_empty(
         "select coalesce(sum(line_count), 0) from raw.loads where table_name = 'transactions'"
     ).fetchone()
     if not line_count:
-        names = ", ".join(file.file.name for file in present)
+        names = ", ".join(file.name for file in present)
         raise WinbackError(
-            f"{names} of {source.path.name} holds no line of data. Deliver the file again; "
-            "nothing was changed."
+            f"{source.place('tables', 'transactions', 'files')}: {names} holds no line of data. "
+            "Deliver the file again; nothing was changed."
         )
-
-
-def _find_duplicate_keys(connection: duckdb.DuckDBPyConnection, declared: TableSource) -> None:
-    """List rows whose declared key occurs twice, or mark all but the last as superseded."""
-    connection.execute("delete from raw.duplicate_keys")
-    if not declared.key:
-        return
-    key = ", ".join(identifier(column) for column in declared.key)
-    complete = " and ".join(f"{identifier(column)} is not null" for column in declared.key)
-    if declared.duplicates == "block":
-        connection.execute(
-            f"""
-            insert into raw.duplicate_keys
-            select source_file, source_row, transaction_id from raw.transactions where {complete}
-            qualify count(*) over (partition by {key}) > 1
-            """
-        )
-        return
-    # Later means a later file by name, then a later row: it depends on no load's order.
-    connection.execute(
-        f"""
-        create or replace temp table remarked as
-        select source_file, source_row, ordered_on, is_superseded
-        from (
-            select
-                source_file, source_row, ordered_on, excluded_reason,
-                row_number() over (
-                    partition by {key} order by source_file desc, source_row desc
-                ) > 1 as is_superseded
-            from raw.transactions where {complete}
-        )
-        where
-            (excluded_reason is null and is_superseded)
-            or (excluded_reason = {literal(SUPERSEDED)} and not is_superseded)
-        """
-    )
-    connection.execute(
-        f"""
-        update raw.transactions
-        set excluded_reason = case when is_superseded then {literal(SUPERSEDED)} end
-        from remarked
-        where
-            transactions.source_file = remarked.source_file
-            and transactions.source_row = remarked.source_row
-        """
-    )
-    # The days whose use has changed get a new batch, so that what is built on them follows.
-    connection.execute(
-        """
-        update raw.load_days
-        set used_amount = changed.used_amount, batch_id = load_days.batch_id || '+'
-        from (
-            select
-                source_file, ordered_on,
-                coalesce(sum(amount) filter (excluded_reason is null), 0) as used_amount
-            from raw.transactions semi join remarked using (source_file, ordered_on)
-            group by source_file, ordered_on
-        ) as changed
-        where
-            load_days.source_file = changed.source_file
-            and load_days.ordered_on = changed.ordered_on
-        """
-    )

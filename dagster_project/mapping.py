@@ -4,9 +4,11 @@ Typing never fails a load: what cannot be typed becomes null and leaves the row 
 `reject_reason`. Reasons never quote the value, which may be personal.
 """
 
-from dataclasses import dataclass
-
-import duckdb
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
 
 from dagster_project import canonical
 from dagster_project.errors import ConfigurationError
@@ -25,19 +27,61 @@ from dagster_project.warehouse import identifier, literal
 # international prefix or with separators, a Chinese mobile number.
 CONTACT_SHAPE = r"@|^\+\d[\d ().-]{6,}$|^\(?\d{2,5}\)?[ .-]\d{3,}[ .-]\d{2,}$|^1[3-9]\d{9}$"
 PSEUDONYM_LENGTH = 24
-_FLOATS = ("FLOAT", "DOUBLE")
-_INTEGERS = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "UBIGINT", "UINTEGER")
+# A large quantity times a price needs more digits than fit a machine word.
+WIDE_NUMBER = "DECIMAL(28,6)"
+NUMBERS = ("money", "number", "rate")
+FLOATS = ("FLOAT", "DOUBLE")
+INTEGERS = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "UBIGINT", "UINTEGER")
 # Types whose values a declared date format applies to.
-_FORMATTED = ("VARCHAR", "BIGINT", "INTEGER")
+FORMATTED = ("VARCHAR", "BIGINT", "INTEGER")
+TIME_DIRECTIVES = ("%H", "%-H", "%I", "%-I", "%T", "%X", "%c")
+# What a column's name looks like; without a header line a first row may be taken for one.
+COLUMN_NAME = re.compile(r"[^\W\d][^@]{0,60}")
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A value as the file (or a lookup) gives it: its SQL, its type, and what it shall become."""
+
+    sql: str
+    type: str
+    kind: canonical.Kind
+    decimal: str
+    null_values: tuple[str, ...]
+
+    @cached_property
+    def value(self) -> str:
+        """SQL for the value, null where the file means none."""
+        if self.type in FLOATS:
+            return f"nullif({self.sql}, 'nan'::{self.type})"
+        return self.sql
+
+    @cached_property
+    def text(self) -> str:
+        """SQL for the trimmed text of the value, null where the file means none."""
+        if self.type == "VARCHAR":
+            # Trimming walks through every character; few values need it.
+            padded = f"prefix({self.sql}, ' ') or suffix({self.sql}, ' ')"
+            text = f"nullif(case when {padded} then trim({self.sql}) else {self.sql} end, '')"
+        else:
+            text = f"{self.value}::varchar"
+        if not self.null_values:
+            return text
+        nulls = ", ".join(literal(null) for null in self.null_values)
+        return f"case when {text} not in ({nulls}) then {text} end"
 
 
 @dataclass(frozen=True)
 class TableMapping:
-    """How one canonical table is filled from files with one header."""
+    """How one canonical table is filled from files with one header.
+
+    `lookup_types` gives the type of every looked-up column, by its name in the lookup's table.
+    """
 
     source: Source
     table: canonical.Table
     declared: TableSource
+    lookup_types: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def zone(self) -> str:
@@ -51,56 +95,76 @@ class TableMapping:
         `reject_reason` and, for transactions, `amount_original` (six decimals).
         The session's time zone must be `zone`: it is what times without a zone are read in.
         """
-        by_name = self._fields_by_name(file)
-        typed, checks = [], ["when defect is not null then defect"]
-        for name, (field, field_type, kind) in by_name.items():
-            typed.append(f"{self._typed(name, field, field_type, kind)} as {identifier(name)}")
-            if kind == "timestamp":
-                typed.append(f"{self._is_bare_date(field, field_type)} as {_bare_date(name)}")
-            if kind not in ("id", "text"):
-                checks.append(
-                    f"when {identifier(name)} is null and {_present(field, field_type)} "
-                    f"then {literal(f'{name} is not {canonical.KIND_NAMES[kind]}')}"
-                )
-        missing = " ".join(
-            f"when {identifier(column.name)} is null then {literal(f'{column.name} is missing')}"
-            for column in self.table.columns
-            if column.required
-        )
-        names = ", ".join(identifier(column.name) for column in self.table.columns)
-        exact_amount = ", amount_original" if self.table is canonical.TRANSACTIONS else ""
+        fields = self._fields(file)
+        bare = {
+            name: self._is_bare_date(one)
+            for name, one in fields.items()
+            if one.kind == "timestamp" and self.zone != self.source.time_zone
+        }
+        typed = [f"{self._typed(name, one)} as {identifier(name)}" for name, one in fields.items()]
+        typed += [f"{test} as {_bare(name)}" for name, test in bare.items()]
+        computed = {
+            name: self._computed(name, mapping.sql)
+            for name, mapping in self.declared.columns.items()
+            if isinstance(mapping, FromSql)
+        }
+        narrow = [f"{sql} as {_narrow(name)}" for name, sql in computed.items()]
+        wide = [
+            f"{identifier(name)}::{WIDE_NUMBER} as {identifier(name)}"
+            for name, one in fields.items()
+            if computed and one.kind in NUMBERS
+        ]
+        mapped = [f"{self._value(one)} as {identifier(one.name)}" for one in self.table.columns]
+        mapped += [identifier(name) for name in self.declared.inputs]
+        mapped += [_bare(name) for name in bare]
+        final = [f"{self._final(c, bare)} as {identifier(c.name)}" for c in self.table.columns]
+        if self.table is canonical.TRANSACTIONS:
+            final.append("amount as amount_original")
         return f"""
             with records as ({self._unpivoted(records, file)}),
-            named as (select *, {", ".join(typed)} from records),
-            checked as (select *, case {" ".join(checks)} end as problem from named),
+            typed as (
+                select *, {", ".join(typed)} from records {" ".join(self._lookup_joins(file))}
+            ),
+            computed as (select {", ".join(["*", *narrow])} from typed),
+            widened as (
+                select * {f"replace ({', '.join(wide)})" if wide else ""} from computed
+            ),
             mapped as (
                 select
-                    file_path, record_number, original_text, problem,
-                    {", ".join(f"c{index}" for index in range(len(file.header)))},
-                    {", ".join(self._mapped())}
-                from checked {" ".join(self._lookup_joins())}
+                    columns('^(file_path|record_number|original_text|c[0-9]+)$'),
+                    {_problem(fields)} as problem,
+                    {", ".join(mapped)}
+                from widened
             ),
             final as (
                 select
-                    file_path, record_number, original_text, problem, columns('^c[0-9]+$'),
-                    {", ".join(self._final(column) for column in self.table.columns)}
-                    {", amount as amount_original" if exact_amount else ""}
+                    columns('^(file_path|record_number|original_text|problem|c[0-9]+)$'),
+                    {", ".join(final)}
                 from mapped
             ),
-            judged as (select *, coalesce(problem, case {missing} end) as reject_reason from final)
+            judged as (
+                select *, coalesce(problem, {self._missing()}) as reject_reason from final
+            )
             select
                 file_path, record_number, reject_reason,
                 case when reject_reason is not null then {self._original(file)} end
                     as original_text,
-                {names}{exact_amount}
+                {", ".join(_output_names(self.table))}
             from judged
         """
 
+    def _missing(self) -> str:
+        """Return SQL for the reason that a required column of a row is null."""
+        cases = [
+            f"when {identifier(column.name)} is null then {literal(f'{column.name} is missing')}"
+            for column in self.table.columns
+            if column.required
+        ]
+        return f"case {' '.join(cases)} end"
+
     def select_nothing(self) -> str:
         """Return SQL giving the columns of `select` and no row, for files without a line."""
-        columns = [
-            f"null::{column.sql_type} as {identifier(column.name)}" for column in self.table.columns
-        ]
+        columns = [f"null::{c.sql_type} as {identifier(c.name)}" for c in self.table.columns]
         if self.table is canonical.TRANSACTIONS:
             columns.append(f"null::{canonical.EXACT_NUMBER} as amount_original")
         return (
@@ -109,119 +173,107 @@ class TableMapping:
             f"{', '.join(columns)} where false"
         )
 
-    def check_expressions(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Bind every SQL expression of the table against empty input.
+    def normal_key(self, match: str, sql: str, sql_type: str) -> str:
+        """Return SQL that writes a lookup's key as the column it is matched with is written."""
+        kind = self.table.column(match).kind
+        return self._typed(match, _Field(sql, sql_type, kind, self.declared.decimal, ()))
 
-        Raises:
-            ConfigurationError: an expression names an unknown column or cannot be computed.
-        """
-        kinds = self._kinds_by_name()
-        by_name = _empty_columns(kinds)
-        complete = by_name + _empty_columns(
-            {c.name: c.kind for c in self.table.columns if c.name not in kinds}
-        )
-        checks = [
-            (f"columns.{name}", mapping.sql, by_name)
-            for name, mapping in self.declared.columns.items()
-            if isinstance(mapping, FromSql)
-        ]
-        for key in ("line_type", "exclude"):
-            checks += [(key, rule.when, complete) for rule in getattr(self.declared, key)]
-        for key, expression, columns in checks:
-            scope = ", ".join(columns)
-            try:
-                connection.execute(f"select ({expression}) from (select {scope}) limit 0")
-            except duckdb.Error as error:
-                problem = str(error).split("\n")[0].split(": ", 1)[-1]
-                raise ConfigurationError(
-                    f"{self.source.path.name}, tables.{self.table.name}.{key}: the expression "
-                    f"`{expression}` does not work: {problem}. It can use the columns mapped by "
-                    f"name and the inputs: {', '.join(kinds)}."
-                ) from None
-
-    def _kinds_by_name(self) -> dict[str, canonical.Kind]:
-        kinds = {
-            name: self.table.column(name).kind
+    def _spellings(self) -> dict[str, tuple[tuple[str, ...], canonical.Kind]]:
+        """Return the accepted names and the kind of what comes from a column of the file."""
+        columns = {
+            name: (mapping.column, self.table.column(name).kind)
             for name, mapping in self.declared.columns.items()
             if isinstance(mapping, FromColumn)
         }
-        return kinds | {name: given.type for name, given in self.declared.inputs.items()}
+        return columns | {
+            name: (given.column, given.type) for name, given in self.declared.inputs.items()
+        }
 
-    def _fields_by_name(self, file: ReadableFile) -> dict[str, tuple[str, str, canonical.Kind]]:
-        """Return (field, its type, wanted kind) of every column and input mapped by name.
+    def _fields(self, file: ReadableFile) -> dict[str, _Field]:
+        """Return what every column and input is read from, lookups included.
 
         Raises:
-            ConfigurationError: the file has none of the accepted spellings of a column.
+            ConfigurationError: the file lacks a mapped column, or has it twice.
         """
-        spellings = {
-            name: mapping.column
-            for name, mapping in self.declared.columns.items()
-            if isinstance(mapping, FromColumn)
-        } | {name: given.column for name, given in self.declared.inputs.items()}
         available = {name: (f"c{i}", file.column_types[i]) for i, name in enumerate(file.header)}
         if self.declared.unpivot:
             available |= {
                 "attribute": ("unpivoted_attribute", "VARCHAR"),
                 "value": ("unpivoted_value", "VARCHAR"),
             }
+        style = (self.declared.decimal, self.declared.null_values)
         found = {}
-        for name, kind in self._kinds_by_name().items():
-            match = next((given for given in spellings[name] if given in available), None)
+        for name, (spellings, kind) in self._spellings().items():
+            match = next((given for given in spellings if given in available), None)
+            section = "inputs" if name in self.declared.inputs else "columns"
+            place = self.source.place("tables", self.table.name, section, name)
             if match is None:
                 raise ConfigurationError(
-                    f"{file.file.name} has no column {' or '.join(spellings[name])}, which "
-                    f"{self.source.path.name} maps to {self.table.name}.{name}. Its columns are "
-                    f"{', '.join(file.header)}. Correct the mapping or the file."
+                    f"{place}: {file.file.name} has no column {' or '.join(spellings)}. "
+                    f"{columns_of(file)} Correct the mapping or the file."
                 )
-            found[name] = (*available[match], kind)
+            if file.header.count(match) > 1:
+                raise ConfigurationError(
+                    f"{place}: {file.file.name} has several columns named {match}. "
+                    "Give each its own name."
+                )
+            found[name] = _Field(*available[match], kind, *style)
+        for name, mapping in self.declared.columns.items():
+            if isinstance(mapping, FromLookup):
+                column = lookup_column(mapping.lookup, mapping.column)
+                lookup = self.declared.lookups[mapping.lookup]
+                found[name] = _Field(
+                    column,
+                    self.lookup_types[column],
+                    self.table.column(name).kind,
+                    lookup.decimal,
+                    lookup.null_values,
+                )
         return found
 
-    def _typed(self, name: str, field: str, field_type: str, kind: canonical.Kind) -> str:
-        if field_type in _FLOATS:
-            field = f"nullif({field}, 'nan'::{field_type})"
-        text = f"nullif(trim({field}::varchar), '')"
-        match kind:
+    def _typed(self, name: str, given: _Field) -> str:
+        """Return SQL for a value in the type that expressions see, null if it has no such type."""
+        match given.kind:
             case "id":
-                # Spreadsheets and data frames turn whole numbers into 17850.0.
-                normal = normal_id(text) if field_type not in _INTEGERS else text
+                normal = normal_id(given)
                 return self._pseudonym(normal) if name == "customer_id" else normal
             case "text":
-                return text
+                return given.text
             case "timestamp":
-                return self._moment(field, field_type, text)
+                return self._moment(given)
             case "date":
-                return f"({self._moment(field, field_type, text)})::date"
+                return self._day(self._moment(given), self._is_bare_date(given))
             case "flag":
-                return f"try_cast({text} as boolean)"
-            case "count":
-                return f"try_cast({text} as bigint)"
-        if field_type != "VARCHAR":
-            return f"try_cast({field} as {canonical.EXACT_NUMBER})"
-        if self.declared.decimal == ",":
+                return f"try_cast({given.text} as boolean)"
+        written = given.text if given.type == "VARCHAR" else given.value
+        if given.decimal == "," and given.type == "VARCHAR":
             # Only well-placed points are thousands: 12.50 is no decimal-comma number.
-            shape = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$"
-            pointed = f"replace(replace({text}, '.', ''), ',', '.')"
-            text = f"case when regexp_matches({text}, '{shape}') then {pointed} end"
-        return f"try_cast({text} as {canonical.EXACT_NUMBER})"
+            shape = r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?"
+            pointed = f"replace(replace({written}, '.', ''), ',', '.')"
+            written = f"case when regexp_full_match({written}, '{shape}') then {pointed} end"
+        if given.kind == "count":
+            return f"try_cast({written} as bigint)"
+        return f"try_cast({written} as {canonical.EXACT_NUMBER})"
 
-    def _moment(self, field: str, field_type: str, text: str) -> str:
+    def _moment(self, given: _Field) -> str:
         """Return SQL for a point in time; a text without a zone is in the session's zone."""
-        if self.declared.date_format and field_type in _FORMATTED:
-            formats = ", ".join(literal(given) for given in self.declared.date_format)
-            return f"try_strptime({text}, [{formats}])::timestamptz"
-        if field_type == "VARCHAR":
-            return f"try_cast({text} as timestamptz)"
-        return f"try_cast({field} as timestamptz)"
+        if self.declared.date_format and given.type in FORMATTED:
+            return f"{_parsed(given.text, self.declared.date_format)}::timestamptz"
+        written = given.text if given.type == "VARCHAR" else given.value
+        return f"try_cast({written} as timestamptz)"
 
-    def _is_bare_date(self, field: str, field_type: str) -> str:
+    def _is_bare_date(self, given: _Field) -> str:
         """Return SQL telling whether a value is a date alone, which no zone may shift."""
-        if self.declared.date_format and field_type in _FORMATTED:
-            directives = ("%H", "%I", "%T", "%X", "%c")
-            has_time = any(d in given for given in self.declared.date_format for d in directives)
-            return str(not has_time).lower()
-        if field_type == "VARCHAR":
-            return f"coalesce(length(trim({field})) <= {len('2000-01-01')}, false)"
-        return str(field_type == "DATE").lower()
+        if self.declared.date_format and given.type in FORMATTED:
+            without_time = [
+                one
+                for one in self.declared.date_format
+                if not any(directive in one for directive in TIME_DIRECTIVES)
+            ]
+            return f"{_parsed(given.text, without_time)} is not null" if without_time else "false"
+        if given.type == "VARCHAR":
+            return f"coalesce(length({given.text}) <= {len('2000-01-01')}, false)"
+        return str(given.type == "DATE").lower()
 
     def _pseudonym(self, value: str) -> str:
         if self.source.pseudonymise_ids == "never":
@@ -231,7 +283,11 @@ class TableMapping:
         if self.source.pseudonymise_ids == "always":
             return f"case when {value} is not null then {hashed} end"
         is_contact = f"regexp_matches({value}, {literal(CONTACT_SHAPE)})"
-        return f"case when length({value}) > 6 and {is_contact} then {hashed} else {value} end"
+        # A branch of its own spares short ids the pattern.
+        return (
+            f"case when length({value}) <= 6 then {value} "
+            f"when {is_contact} then {hashed} else {value} end"
+        )
 
     def _unpivoted(self, records: str, file: ReadableFile) -> str:
         if not self.declared.unpivot:
@@ -239,8 +295,8 @@ class TableMapping:
         missing = [name for name in self.declared.unpivot if name not in file.header]
         if missing:
             raise ConfigurationError(
-                f"{file.file.name} has no column {missing[0]}, which {self.source.path.name} lists "
-                f"under tables.{self.table.name}.unpivot. Its columns are {', '.join(file.header)}."
+                f"{self.source.place('tables', self.table.name, 'unpivot')}: {file.file.name} has "
+                f"no column {missing[0]}. {columns_of(file)} Correct the list or the file."
             )
         pairs = ", ".join(
             f"{{attribute: {literal(name)}, value: c{file.header.index(name)}::varchar}}"
@@ -252,94 +308,188 @@ class TableMapping:
             f"(select *, unnest([{pairs}]) as pair from ({records}))"
         )
 
-    def _mapped(self) -> list[str]:
-        """Return SQL for every canonical column and input, in the types expressions see."""
-        columns = []
-        for column in self.table.columns:
-            name, target = identifier(column.name), _expression_type(column.kind)
-            match self.declared.columns.get(column.name):
-                case FromColumn():
-                    value = name
-                case FromConstant(constant=constant):
-                    value = f"try_cast({literal(constant)} as {target})"
-                case FromSql(sql=sql):
-                    value = f"try_cast(try({sql}) as {target})"
-                case FromLookup(lookup=lookup, column=looked_up):
-                    value = f"try_cast({lookup_column(lookup, looked_up)} as {target})"
-                case _ if column.name == "currency":
-                    value = literal(self.source.currency)
-                case _:
-                    value = f"null::{target}"
-            columns.append(f"{value} as {name}")
-        columns += [identifier(name) for name in self.declared.inputs]
-        return columns + [
-            _bare_date(name) for name, kind in self._kinds_by_name().items() if kind == "timestamp"
-        ]
-
-    def _lookup_joins(self) -> list[str]:
+    def _lookup_joins(self, file: ReadableFile) -> list[str]:
+        fields = self._fields(file) if self.declared.lookups else {}
         return [
-            f"left join {lookup_table(self.table.name, name)} on {identifier(lookup.match)} = "
-            f"{lookup_column(name, 'key')}"
+            f"left join {lookup_table(self.table.name, name)} on "
+            f"{self._typed(lookup.match, fields[lookup.match])} = {lookup_key(name)}"
             for name, lookup in self.declared.lookups.items()
         ]
 
-    def _final(self, column: canonical.Column) -> str:
-        """Return SQL for a canonical column in its final type."""
-        name = identifier(column.name)
-        if column.kind in ("money", "number", "rate"):
-            return f"try_cast({name} as {column.sql_type}) as {name}"
-        if self.table is canonical.TRANSACTIONS and column.name in self._derived():
-            return f"{self._derived()[column.name]} as {name}"
-        if column.kind == "timestamp":
-            return f"timezone('UTC', {name}) as {name}"
-        return f"{name}"
+    def _value(self, column: canonical.Column) -> str:
+        """Return SQL for a canonical column in the type that rules see."""
+        target = self.expression_type(column.kind)
+        match self.declared.columns.get(column.name):
+            case FromColumn() | FromLookup():
+                name = identifier(column.name)
+                return f"{name}::{target}" if column.kind in NUMBERS else name
+            case FromConstant(constant=constant):
+                return f"try_cast({literal(constant)} as {target})"
+            case FromSql(sql=sql):
+                # Rounding wide numbers is slow, so they serve only where narrow ones overflow.
+                narrow = _narrow(column.name)
+                wide = self._computed(column.name, sql)
+                return f"case when {narrow} is null then {wide} else {narrow} end"
+            case _ if column.name == "currency":
+                return literal(self.source.currency)
+        return f"null::{target}"
 
-    def _derived(self) -> dict[str, str]:
-        """Return SQL for the columns of transactions that rules give."""
-        zone = literal(self.source.time_zone)
-        is_bare = "false"
-        if isinstance(self.declared.columns["ordered_at"], FromColumn):
-            is_bare = _bare_date("ordered_at")
-        # The session reads times in the files' own zone, so this is the date as written.
-        written_date = "ordered_at::date"
-        local_date = written_date
-        if self.zone != self.source.time_zone:
-            local_date = (
-                f"case when {is_bare} then {written_date} "
-                f"else timezone({zone}, ordered_at)::date end"
-            )
-        moment = (
-            f"case when {is_bare} then timezone({zone}, {written_date}::timestamp) "
-            "else ordered_at end"
-        )
-        exclusions = [
-            f"when ({rule.when}) then {literal(rule.reason)}" for rule in self.declared.exclude
-        ]
-        line_types = [
-            f"when ({rule.when}) then {literal(rule.type)}" for rule in self.declared.line_type
-        ]
-        return {
-            "ordered_on": local_date,
-            "ordered_at": f"timezone('UTC', {moment})",
-            "line_type": (
-                f"case {' '.join(line_types)} "
+    def _computed(self, name: str, sql: str) -> str:
+        target = self.expression_type(self.table.column(name).kind)
+        return f"try_cast(try({sql}) as {target})"
+
+    def _final(self, column: canonical.Column, bare: Mapping[str, str]) -> str:
+        """Return SQL for a canonical column in its final type."""
+        if self.table is canonical.TRANSACTIONS and column.name in _RULED:
+            return self._ruled(column.name, bare)
+        name = identifier(column.name)
+        if column.kind in NUMBERS:
+            return f"{name}::{column.sql_type}"
+        if column.kind == "timestamp":
+            return f"timezone('UTC', {self._instant(column.name, bare)})"
+        return name
+
+    def _ruled(self, name: str, bare: Mapping[str, str]) -> str:
+        """Return SQL for a column of transactions that rules give."""
+        if name == "ordered_on":
+            return self._day("ordered_at", _bare("ordered_at") if "ordered_at" in bare else "false")
+        if name == "line_type":
+            rules = [f"when try({r.when}) then {literal(r.type)}" for r in self.declared.line_type]
+            return (
+                f"case {' '.join(rules)} "
                 "when amount >= 0 and coalesce(quantity, 0) >= 0 then 'sale' else 'return' end"
-            ),
-            "excluded_reason": (
-                f"case {' '.join(exclusions)} end" if exclusions else "null::varchar"
-            ),
-        }
+            )
+        rules = [f"when try({r.when}) then {literal(r.reason)}" for r in self.declared.exclude]
+        return f"case {' '.join(rules)} end" if rules else "null::varchar"
+
+    def _day(self, moment: str, is_bare: str) -> str:
+        """Return SQL for the business date of a moment."""
+        # The session reads times in the files' own zone, so this is the date as written.
+        written = f"({moment})::date"
+        if self.zone == self.source.time_zone:
+            return written
+        shifted = f"timezone({literal(self.source.time_zone)}, {moment})::date"
+        return f"case when {is_bare} then {written} else {shifted} end"
+
+    def _instant(self, name: str, bare: Mapping[str, str]) -> str:
+        """Return SQL for a moment; a bare date starts at midnight in the source's zone."""
+        if name not in bare:
+            return identifier(name)
+        midnight = f"{identifier(name)}::date::timestamp"
+        return (
+            f"case when {_bare(name)} then timezone({literal(self.source.time_zone)}, {midnight}) "
+            f"else {identifier(name)} end"
+        )
 
     def _original(self, file: ReadableFile) -> str:
-        fields = ", ".join(f"coalesce(c{index}::varchar, '')" for index in range(len(file.header)))
-        delimiter = self.declared.delimiter if len(self.declared.delimiter) == 1 else " "
-        return f"coalesce(original_text, concat_ws({literal(delimiter)}, {fields}))"
+        """Return SQL for the text of a record, put together where the reader did not keep it."""
+        if file.format != "csv" or self.declared.delimiter == "whitespace":
+            values = ", ".join(f"{identifier(name)} := c{i}" for i, name in enumerate(file.header))
+            return f"coalesce(original_text, to_json(struct_pack({values}))::varchar)"
+        delimiter, quote = self.declared.delimiter, self.declared.quote
+        parts = []
+        for index in range(len(file.header)):
+            part = f"coalesce(c{index}, '')"
+            if quote:
+                doubled = f"replace({part}, {literal(quote)}, {literal(quote * 2)})"
+                special = f"[{re.escape(delimiter + quote)}\r\n]"
+                part = (
+                    f"case when regexp_matches({part}, {literal(special)}) "
+                    f"then {literal(quote)} || {doubled} || {literal(quote)} else {part} end"
+                )
+            parts.append(part)
+        return f"concat_ws({literal(delimiter)}, {', '.join(parts)})"
+
+    def expression_type(self, kind: canonical.Kind) -> str:
+        """Return the type in which expressions see a column of that kind."""
+        if kind in NUMBERS:
+            return canonical.EXACT_NUMBER
+        return "TIMESTAMPTZ" if kind == "timestamp" else canonical.SQL_TYPES[kind]
 
 
-def normal_id(text: str) -> str:
-    """Return SQL that turns 17850.0, as spreadsheets write a whole number, into 17850."""
-    whole = f"regexp_replace({text}, '^(-?\\d+)\\.0+$', '\\1')"
-    return f"case when contains({text}, '.') then {whole} else {text} end"
+_RULED = canonical.DERIVED_COLUMNS["transactions"]
+
+
+def _problem(fields: Mapping[str, _Field]) -> str:
+    """Return SQL for the reason that a value of a record cannot be typed."""
+    # Nested, so that only values without a type are looked at again.
+    problems = [
+        f"case when {identifier(name)} is null then case when {one.text} is not null "
+        f"then {literal(f'{name} is not {canonical.KIND_NAMES[one.kind]}')} end end"
+        for name, one in fields.items()
+        if one.kind not in ("id", "text")
+    ]
+    return f"coalesce({', '.join(['defect', *problems])})"
+
+
+def expression_fault(source: Source, name: str, key: str, expression: str) -> str | None:
+    """Return what is wrong with an SQL expression of a table, if anything, without its file.
+
+    `key` is `columns`, `line_type` or `exclude`: rules see every column of the table,
+    computed columns only what is read from files.
+    """
+    import duckdb
+
+    table, declared = canonical.TABLES[name], source.tables[name]
+    mapping = TableMapping(source, table, declared)
+    kinds = {
+        column.name: column.kind
+        for column in table.columns
+        if key != "columns"
+        or isinstance(declared.columns.get(column.name), FromColumn | FromLookup)
+    } | {name: given.type for name, given in declared.inputs.items()}
+    scope = ", ".join(
+        f"null::{mapping.expression_type(kind)} as {identifier(one)}" for one, kind in kinds.items()
+    )
+    try:
+        with duckdb.connect() as connection:
+            connection.execute(f"select try({expression}) from (select {scope}) limit 0")
+    except duckdb.Error as error:
+        problem = str(error).split("\n")[0].split(": ", 1)[-1]
+        return (
+            f"the expression `{expression}` does not work: {problem}. It can use {', '.join(kinds)}"
+        )
+    return None
+
+
+def constant_fault(source: Source, name: str, column: str, constant: object) -> str | None:
+    """Return what is wrong with a constant, if it cannot stand in its column."""
+    import duckdb
+
+    one = canonical.TABLES[name].column(column)
+    mapping = TableMapping(source, canonical.TABLES[name], source.tables[name])
+    target = mapping.expression_type(one.kind)
+    with duckdb.connect() as connection:
+        (value,) = connection.execute(
+            f"select try_cast({literal(constant)} as {target})::varchar"
+        ).fetchone()
+    if value is None:
+        return f"the constant {constant!r} is not {canonical.KIND_NAMES[one.kind]}; correct it"
+    return None
+
+
+def columns_of(file: ReadableFile) -> str:
+    """Return a sentence that names a file's columns, or says why it had better not."""
+    if all(COLUMN_NAME.fullmatch(name) for name in file.header):
+        return f"Its columns are {', '.join(file.header)}."
+    return (
+        f"Its first line holds {len(file.header)} values that do not look like names; if it is "
+        "data, declare `header: false` and `column_names`."
+    )
+
+
+def normal_id(given: _Field) -> str:
+    """Return SQL that writes an id as text: 17850.0, as spreadsheets write it, is 17850."""
+    if given.type in INTEGERS:
+        return given.text
+    if given.type in FLOATS:
+        whole = f"try_cast({given.value} as hugeint)"
+        return (
+            f"case when {given.value} = trunc({given.value}) then {whole}::varchar "
+            f"else {given.text} end"
+        )
+    whole = f"regexp_replace({given.text}, '^(-?\\d+)\\.0+$', '\\1')"
+    return f"case when contains({given.text}, '.') then {whole} else {given.text} end"
 
 
 def lookup_table(table: str, lookup: str) -> str:
@@ -352,22 +502,24 @@ def lookup_column(lookup: str, column: str) -> str:
     return identifier(f"{lookup}: {column}")
 
 
-def _bare_date(name: str) -> str:
+def lookup_key(lookup: str) -> str:
+    """Return the name of the column of that temporary table that rows are matched with."""
+    return identifier(f"key of {lookup}")
+
+
+def _output_names(table: canonical.Table) -> list[str]:
+    names = [identifier(column.name) for column in table.columns]
+    return [*names, "amount_original"] if table is canonical.TRANSACTIONS else names
+
+
+def _parsed(text: str, formats: list[str] | tuple[str, ...]) -> str:
+    """Return SQL for a text read by the first of the date formats that fits."""
+    return f"try_strptime({text}, [{', '.join(literal(one) for one in formats)}])"
+
+
+def _narrow(name: str) -> str:
+    return identifier(f"{name} in narrow numbers")
+
+
+def _bare(name: str) -> str:
     return identifier(f"{name} is a bare date")
-
-
-def _empty_columns(kinds: dict[str, canonical.Kind]) -> list[str]:
-    return [f"null::{_expression_type(kind)} as {identifier(n)}" for n, kind in kinds.items()]
-
-
-def _expression_type(kind: canonical.Kind) -> str:
-    """Return the type in which expressions see a column of that kind."""
-    if kind in ("money", "number", "rate"):
-        return canonical.EXACT_NUMBER
-    return "TIMESTAMPTZ" if kind == "timestamp" else canonical.SQL_TYPES[kind]
-
-
-def _present(field: str, field_type: str) -> str:
-    if field_type in _FLOATS:
-        return f"nullif({field}, 'nan'::{field_type}) is not null"
-    return f"nullif(trim({field}::varchar), '') is not null"

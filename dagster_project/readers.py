@@ -1,12 +1,13 @@
 """Reading a source's files: finding them, taking their measure, and the SQL that yields records.
 
 A record is one row of a file before any typing. Whatever the format, the SQL of `records_sql`
-gives the columns `file_path`, `record_number` (counted over all files of the call in the text
-formats, within the file in Parquet), `defect` (why the record has no fields, else null),
-`original_text` (null where it can be put together from the fields) and `c0`, `c1`, … in the
-order of the header.
+gives the columns `file_path`, `record_number` (within its file for Parquet, over all files of the
+call if asked for, else null: rows come in the order of the files), `defect` (why the record has no
+fields, else null), `original_text` (null where it can be put together from the fields) and `c0`,
+`c1`, … in the order of the header.
 """
 
+import codecs
 import csv
 import gzip
 import hashlib
@@ -14,8 +15,9 @@ import importlib.metadata
 import os
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,8 +38,11 @@ FORMATS_BY_SUFFIX = {
 }
 # GB 18030 reads every GBK file, and the characters GBK lacks besides.
 PYTHON_CODECS = {"utf-16": "utf-16", "latin-1": "latin-1", "gbk": "gb18030"}
+UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # No text holds this character, so a line read with it as delimiter stays whole.
 NO_DELIMITER = "\x1f"
+# SQL for what a blank line may hold.
+BLANKS = "chr(32) || chr(9) || chr(13)"
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,8 @@ def find_files(patterns: Iterable[str], landing: Path) -> list[SourceFile]:
             found[file.name] = file
             continue
         path = landing / Path(expanded).expanduser()
-        is_glob = any(character in expanded for character in "*?[")
+        # A file's own name may hold a bracket.
+        is_glob = any(character in expanded for character in "*?[") and not path.is_file()
         matches = _glob(path) if is_glob else [path]
         if not is_glob and not path.is_file():
             raise WinbackError(
@@ -95,7 +101,13 @@ def find_files(patterns: Iterable[str], landing: Path) -> list[SourceFile]:
 
 
 def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes; computed once while the file stays as it is."""
+    status = path.stat()
+    return _content_hash(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _content_hash(path: Path, size: int, changed_at: int) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -121,7 +133,9 @@ def file_format(file: SourceFile, declared: FileFormat) -> str:
 def measure(
     connection: duckdb.DuckDBPyConnection, file: SourceFile, declared: FileFormat, scratch: Path
 ) -> ReadableFile:
-    """Take a file's header and line count; re-code it into `scratch` if it is not UTF-8.
+    """Take a file's header and line count.
+
+    A file that is not UTF-8, or that mixes line endings, is re-coded into `scratch`.
 
     Raises:
         WinbackError: the file cannot be read (truncated, damaged, in another encoding).
@@ -131,13 +145,19 @@ def measure(
         if format_name == "parquet":
             return _measure_parquet(connection, file)
         path = file.path
-        if declared.encoding != "utf-8":
+        if declared.encoding != "utf-8" or not (lines := _count_lines(path)).has_one_ending:
             path = _recode(file, declared.encoding, scratch)
-        line_count = _count_lines(path)
+            lines = _count_lines(path)
+        line_count = lines.count
         if format_name == "jsonl":
             header = _json_keys(connection, path)
         else:
             header = _csv_header(path, declared)
+            if line_count and not header:
+                raise WinbackError(
+                    f"{file.name} starts with a blank line where its column names should be. "
+                    "Remove the blank lines at its start."
+                )
             line_count = max(0, line_count - declared.header)
         types = ("VARCHAR",) * len(header)
         return ReadableFile(file, path, format_name, header, types, line_count)
@@ -146,85 +166,119 @@ def measure(
             f"{file.name} is damaged: its compressed data end early or are broken. "
             "Fetch the file again."
         ) from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise WinbackError(
-            f"{file.name} is not {declared.encoding} text (byte {error.start}). Declare its "
+            f"{file.name} is not {declared.encoding} text. Declare its "
             "`encoding:` (utf-8, utf-16, latin-1 or gbk), or save it anew."
         ) from error
     except (duckdb.Error, OSError) as error:
         raise WinbackError(f"{file.name} cannot be read: {_first_line(error)}") from error
 
 
-def records_sql(files: list[ReadableFile], declared: FileFormat, rejects: str) -> str:
+def records_sql(
+    files: list[ReadableFile], declared: FileFormat, rejects: str, *, numbered: bool = False
+) -> str:
     """Return the SQL that yields the records of files with one and the same header.
 
     CSV lines whose number of fields is wrong, or that are not text, go to the reader's own
-    tables `<rejects>` and `<rejects>_scan`.
+    tables `<rejects>` and `<rejects>_scan`. Numbering the records keeps the reader from working
+    in parallel.
     """
     first = files[0]
-    paths = "[" + ", ".join(literal(file.path) for file in files) + "]"
+    number = "row_number() over ()" if numbered else "null::bigint"
+    defect = original = "null::varchar"
     if first.format == "parquet":
-        fields = ", ".join(
-            f"{identifier(name)} as c{index}" for index, name in enumerate(first.header)
-        )
-        return (
-            "select filename as file_path, file_row_number + 1 as record_number, "
-            f"null::varchar as defect, null::varchar as original_text, {fields} "
-            f"from read_parquet({paths}, filename = true, file_row_number = true)"
-        )
-    if first.format == "csv" and declared.delimiter != "whitespace":
+        number = "file_row_number + 1"
+        fields = [f"{identifier(name)} as c{index}" for index, name in enumerate(first.header)]
+        paths = _paths(file.path for file in files)
+        relation = f"read_parquet({paths}, filename = true, file_row_number = true)"
+    elif holds_lines(first, declared):
+        original = "line"
+        lines = _read_lines(files, declared.header and first.format == "csv", rejects)
+        relation = f"(from {lines} where trim(line, {BLANKS}) <> '')"
+        if first.format == "jsonl":
+            defect = "case when not json_valid(line) then 'not valid JSON' end"
+            valid = "case when json_valid(line) then line end"
+            fields = [
+                f"json_extract_string({valid}, {literal('$.' + identifier(key))}) as c{index}"
+                for index, key in enumerate(first.header)
+            ]
+        else:
+            count = len(first.header)
+            split = f"string_split_regex(trim(line, {BLANKS}), '\\s+')"
+            defect = (
+                f"case when len({split}) <> {count} "
+                f"then 'expected {count} fields, found ' || len({split}) end"
+            )
+            fields = [f"{split}[{index + 1}] as c{index}" for index in range(count)]
+    else:
         fields = [f"c{index}" for index in range(len(first.header))]
         columns = "{" + ", ".join(f"{literal(field)}: 'VARCHAR'" for field in fields) + "}"
-        nulls = ", ".join(literal(value) for value in ("", *declared.null_values))
         options = (
             f"delim = {literal(declared.delimiter)}, quote = {literal(declared.quote)}, "
-            f"escape = {literal(declared.quote)}, header = {str(declared.header).lower()}, "
-            f"nullstr = [{nulls}]"
+            f"escape = {literal(declared.quote)}, header = {str(declared.header).lower()}"
         )
-        return (
-            "select filename as file_path, row_number() over () as record_number, "
-            f"null::varchar as defect, null::varchar as original_text, {', '.join(fields)} "
-            f"from {_read_csv(paths, columns, options, rejects)}"
-        )
-    header = str(first.format == "csv" and declared.header).lower()
-    options = f"delim = '{NO_DELIMITER}', quote = '', escape = '', header = {header}"
-    lines = _read_csv(paths, "{'line': 'VARCHAR'}", options, rejects)
-    if first.format == "jsonl":
-        defect = "case when not json_valid(line) then 'not valid JSON' end"
-        fields = ", ".join(
-            f"json_extract_string(case when json_valid(line) then line end, "
-            f"{literal('$.' + identifier(key))}) as c{index}"
-            for index, key in enumerate(first.header)
-        )
-    else:
-        count = len(first.header)
-        split = "string_split_regex(trim(line), '\\s+')"
-        defect = (
-            f"case when len({split}) <> {count} "
-            f"then 'expected {count} fields, found ' || len({split}) end"
-        )
-        fields = ", ".join(f"{split}[{index + 1}] as c{index}" for index in range(count))
+        relation = _read_csv(_paths(file.path for file in files), columns, options, rejects)
     return (
-        f"select filename as file_path, row_number() over () as record_number, "
-        f"{defect} as defect, line as original_text, {fields} from {lines} "
-        "where trim(line) <> ''"
+        f"select filename as file_path, {number} as record_number, {defect} as defect, "
+        f"{original} as original_text, {', '.join(fields)} from {relation}"
     )
 
 
-def blank_line_count(path: Path) -> int:
-    """Return how many lines of a text file hold nothing; the reader passes over them."""
-    with _open_bytes(path) as stream:
-        return sum(1 for line in stream if not line.strip())
+def holds_lines(file: ReadableFile, declared: FileFormat) -> bool:
+    """Whether a record is one line whatever it holds: JSON lines and columns set by blanks."""
+    return file.format == "jsonl" or (file.format == "csv" and declared.delimiter == "whitespace")
 
 
-def lines_of(path: Path, numbers: set[int]) -> dict[int, str]:
-    """Return the lines of those numbers (the first is 1), bytes that are no text escaped."""
+def blank_lines(file: ReadableFile, declared: FileFormat) -> list[int]:
+    """Return the numbers (the first is 1) of the lines that the reader passes over as blank."""
+    if holds_lines(file, declared):
+        blanks = b" \t\r\n"
+    elif len(file.header) == 1:
+        # An empty line is a record with an empty value.
+        return []
+    else:
+        blanks = b"\r\n"
+    with _open_bytes(file.path) as stream:
+        return [number for number, line in enumerate(stream, 1) if not line.strip(blanks)]
+
+
+def lines_at(path: Path, positions: Iterable[int]) -> Iterator[int]:
+    """Yield the line (the first is 1) of each byte position; positions must be sorted."""
+    line, passed = 1, 0
     with _open_bytes(path) as stream:
-        return {
-            number: line.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
+        for position in positions:
+            while passed < position:
+                chunk = stream.read(min(CHUNK_BYTES, position - passed))
+                if not chunk:
+                    break
+                line += chunk.count(b"\n")
+                passed += len(chunk)
+            yield line
+
+
+def lines_of(path: Path, numbers: Iterable[int]) -> list[str]:
+    """Return the lines of those numbers, sorted; bytes that are no text are escaped."""
+    wanted = set(numbers)
+    with _open_bytes(path) as stream:
+        return [
+            line.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
             for number, line in enumerate(stream, 1)
-            if number in numbers
-        }
+            if number in wanted
+        ]
+
+
+def _paths(paths: Iterable[Path]) -> str:
+    """Return an SQL list of paths, in which characters that would be wildcards are taken as such.
+
+    The reader reports the paths as they are.
+    """
+    return "[" + ", ".join(literal(re.sub(r"([*?\[])", r"[\1]", str(path))) for path in paths) + "]"
+
+
+def _read_lines(files: Sequence[ReadableFile], header: bool, rejects: str | None) -> str:
+    options = f"delim = '{NO_DELIMITER}', quote = '', escape = '', header = {str(header).lower()}"
+    return _read_csv(_paths(file.path for file in files), "{'line': 'VARCHAR'}", options, rejects)
 
 
 def _read_csv(paths: str, columns: str, options: str, rejects: str | None = None) -> str:
@@ -281,22 +335,43 @@ def _open_bytes(path: Path) -> BinaryIO:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def _count_lines(path: Path) -> int:
-    lines, last = 0, b"\n"
+@dataclass(frozen=True)
+class _Lines:
+    count: int
+    has_one_ending: bool
+
+
+def _count_lines(path: Path) -> _Lines:
+    """Count the lines of a text file and tell whether they all end alike."""
+    feeds = returns = pairs = 0
+    last = b"\n"
     with _open_bytes(path) as stream:
         while chunk := stream.read(CHUNK_BYTES):
-            lines += chunk.count(b"\n")
+            feeds += chunk.count(b"\n")
+            returned = chunk.count(b"\r")
+            if returned or last == b"\r":
+                returns += returned
+                pairs += chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
             last = chunk[-1:]
-    return lines + (last != b"\n")
+    return _Lines(feeds + (last != b"\n"), returns in (0, feeds) and returns == pairs)
 
 
 def _recode(file: SourceFile, encoding: str, scratch: Path) -> Path:
+    """Write a file anew as UTF-8 with one kind of line ending."""
     scratch.mkdir(parents=True, exist_ok=True)
     target = scratch / f"{hashlib.sha256(file.name.encode()).hexdigest()[:16]}.txt"
-    opened = gzip.open if file.path.suffix == ".gz" else open
+    codec = PYTHON_CODECS.get(encoding, encoding)
+    if encoding == "utf-16":
+        with _open_bytes(file.path) as stream:
+            # Without a byte order mark it is little-endian, as Windows writes it.
+            codec = "utf-16" if stream.read(2) in UTF_16_MARKS else "utf-16-le"
+    # Lines that are not UTF-8 though declared so are rejected one by one later.
+    errors = "surrogateescape" if encoding == "utf-8" else "strict"
     with (
-        opened(file.path, "rt", encoding=PYTHON_CODECS[encoding], newline="") as text,
-        target.open("w", encoding="utf-8", newline="") as recoded,
+        (gzip.open if file.path.suffix == ".gz" else open)(
+            file.path, "rt", encoding=codec, errors=errors
+        ) as text,
+        target.open("w", encoding="utf-8", errors=errors, newline="") as recoded,
     ):
         while chunk := text.read(CHUNK_BYTES):
             recoded.write(chunk)
@@ -307,22 +382,25 @@ def _csv_header(path: Path, declared: FileFormat) -> tuple[str, ...]:
     if not declared.header:
         return declared.column_names
     opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8-sig", newline="") as text:
+    # What follows the header may be no text; such lines are rejected one by one later.
+    with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         if declared.delimiter == "whitespace":
-            return tuple(text.readline().split())
-        quoting = csv.QUOTE_MINIMAL if declared.quote else csv.QUOTE_NONE
-        reader = csv.reader(
-            text, delimiter=declared.delimiter, quotechar=declared.quote or None, quoting=quoting
-        )
-        return tuple(name.strip() for name in next(reader, ()))
+            names = text.readline().split()
+        else:
+            quoting = csv.QUOTE_MINIMAL if declared.quote else csv.QUOTE_NONE
+            quote = declared.quote or None
+            reader = csv.reader(
+                text, delimiter=declared.delimiter, quotechar=quote, quoting=quoting
+            )
+            names = [name.strip() for name in next(reader, ())]
+    "".join(names).encode()
+    return tuple(names)
 
 
 def _json_keys(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:
-    lines = _read_csv(
-        f"[{literal(path)}]",
-        "{'line': 'VARCHAR'}",
-        f"delim = '{NO_DELIMITER}', quote = '', escape = '', header = false",
-    )
+    options = f"delim = '{NO_DELIMITER}', quote = '', escape = '', header = false"
+    # Lines that are no text are counted as rejects when the records are read.
+    lines = _read_csv(_paths([path]), "{'line': 'VARCHAR'}", f"{options}, ignore_errors = true")
     rows = connection.execute(
         "select distinct unnest(json_keys(line)) as key from "
         f"(select line from {lines} where json_valid(line) and json_type(line) = 'OBJECT') "
@@ -333,10 +411,10 @@ def _json_keys(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, 
 
 def _measure_parquet(connection: duckdb.DuckDBPyConnection, file: SourceFile) -> ReadableFile:
     columns = connection.execute(
-        f"describe select * from read_parquet({literal(file.path)})"
+        f"describe select * from read_parquet({_paths([file.path])})"
     ).fetchall()
     (line_count,) = connection.execute(
-        f"select count(*) from read_parquet({literal(file.path)})"
+        f"select count(*) from read_parquet({_paths([file.path])})"
     ).fetchone()
     names, types = zip(*((name, kind) for name, kind, *_ in columns), strict=True)
     return ReadableFile(file, file.path, "parquet", names, types, line_count)

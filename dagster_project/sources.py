@@ -13,11 +13,20 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from dagster_project import canonical
 from dagster_project.errors import ConfigurationError
@@ -71,7 +80,30 @@ class FromLookup(_Part):
     column: str
 
 
-Mapping = FromColumn | FromConstant | FromSql | FromLookup
+def _mapping(form: Any) -> Any:
+    """Turn the short forms (a name, a list of spellings) into the long one."""
+    if isinstance(form, str):
+        return FromColumn(column=(form,))
+    if isinstance(form, list) and form and all(isinstance(spelling, str) for spelling in form):
+        return FromColumn(column=tuple(form))
+    if isinstance(form, dict):
+        for kind in (FromConstant, FromSql, FromLookup):
+            if form.keys() == kind.model_fields.keys():
+                return _checked(kind, form)
+    raise ValueError(
+        "should be a name, a list of accepted names, {constant: value}, {sql: expression} "
+        "or {lookup: name, column: name}"
+    )
+
+
+def _checked(kind: type[_Part], form: dict[str, Any]) -> _Part:
+    try:
+        return kind(**form)
+    except ValidationError as error:
+        raise ValueError(f"{next(iter(form))}: {error.errors()[0]['msg']}") from None
+
+
+Mapping = Annotated[FromColumn | FromConstant | FromSql | FromLookup, BeforeValidator(_mapping)]
 
 
 class Input(_Part):
@@ -160,13 +192,6 @@ class TableSource(FileFormat):
     key: tuple[str, ...] = ()
     duplicates: Literal["block", "keep_last"] = "block"
 
-    @field_validator("columns", mode="before")
-    @classmethod
-    def _short_forms(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {name: _mapping(form) for name, form in value.items()}
-
     @field_validator("date_format", "key", "unpivot", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
@@ -235,6 +260,8 @@ class Source(_Part):
     limits: Limits = Limits()
     tables: dict[str, TableSource]
 
+    _lines: dict[tuple, int] = PrivateAttr(default_factory=dict)
+
     @field_validator("time_zone", "schedule_time_zone")
     @classmethod
     def _known_zone(cls, value: str | None) -> str | None:
@@ -267,6 +294,10 @@ class Source(_Part):
     def last_complete_day(self, now: datetime) -> date:
         """Return the default as-of date: the last day, or yesterday for a live source."""
         return self.last_day or self.today(now) - timedelta(days=1)
+
+    def place(self, *keys: str) -> str:
+        """Return file, line and key of a part of the configuration, for messages."""
+        return f"{_shown(self.path)}, {_place(keys, self._lines)}"
 
     def model_settings(self) -> dict[str, Any]:
         """Return the dbt variables of the source; the as-of date is added by the run."""
@@ -323,7 +354,7 @@ def read_source(path: Path) -> Source:
         raise ConfigurationError(
             f"{path.name}: a source's name is lower-case letters, digits and underscores."
         )
-    shown = path.relative_to(PROJECT_DIR) if path.is_relative_to(PROJECT_DIR) else path
+    shown = _shown(path)
     try:
         content, lines = _read_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
@@ -336,27 +367,13 @@ def read_source(path: Path) -> Source:
         source = Source(name=path.stem, path=path, **content)
     except (ValidationError, TypeError) as error:
         raise ConfigurationError(_explain(shown, error, lines)) from error
-    _check_tables(source, shown, lines)
+    source._lines.update(lines)
+    _check_tables(source)
     return source
 
 
-def _mapping(form: Any) -> Any:
-    """Turn the short forms (a name, a list of spellings) into the long one."""
-    if isinstance(form, str):
-        return FromColumn(column=(form,))
-    if isinstance(form, list):
-        return FromColumn(column=tuple(str(spelling) for spelling in form))
-    for kind, keys in (
-        (FromConstant, {"constant"}),
-        (FromSql, {"sql"}),
-        (FromLookup, {"lookup", "column"}),
-    ):
-        if isinstance(form, dict) and set(form) == keys:
-            return kind(**form)
-    raise ValueError(
-        "a column is a name, a list of accepted names, {constant: value}, {sql: expression} "
-        "or {lookup: name, column: name}"
-    )
+def _shown(path: Path) -> Path:
+    return path.relative_to(PROJECT_DIR) if path.is_relative_to(PROJECT_DIR) else path
 
 
 def _check_date_format(date_format: str) -> None:
@@ -386,54 +403,77 @@ def _check_time_zone(zone: str) -> str:
     return zone
 
 
-def _check_tables(source: Source, shown: Path, lines: dict[tuple, int]) -> None:
-    """Check what needs the canonical tables beside the file: names, keys, rules."""
+def _check_tables(source: Source) -> None:
+    """Check what needs the canonical tables beside the file: names, keys, rules, expressions."""
 
-    def fail(where: tuple, problem: str) -> None:
-        raise ConfigurationError(f"{shown}, {_place(where, lines)}: {problem}")
+    def fail(problem: str, *keys: str) -> None:
+        raise ConfigurationError(f"{source.place(*keys)}: {problem}.")
 
     if "transactions" not in source.tables:
-        fail(("tables",), "transactions is required")
-    for name, table_source in source.tables.items():
+        fail("transactions is required; add it", "tables")
+    for name, declared in source.tables.items():
         place = ("tables", name)
-        table = canonical.TABLES.get(name)
-        if table is None:
-            fail(place, _unknown(name, canonical.TABLES))
+        if name not in canonical.TABLES:
+            fail(_unknown(name, canonical.TABLES), *place)
+        table = canonical.TABLES[name]
         derived = canonical.DERIVED_COLUMNS.get(name, set())
         mappable = [column.name for column in table.columns if column.name not in derived]
-        for column in table_source.columns:
+        for column in declared.columns:
             if column not in mappable:
-                fail((*place, "columns", column), _unknown(column, mappable))
-        for column in table.columns:
-            is_given = column.name in table_source.columns or column.name == "currency"
-            if column.required and column.name in mappable and not is_given:
-                fail((*place, "columns"), f"{column.name} is required for {name}")
-        if name == "transactions" and "customer_id" not in table_source.columns:
-            fail((*place, "columns"), "customer_id is required for transactions")
-        for column in table_source.key:
-            if column not in mappable:
-                fail((*place, "key"), _unknown(column, mappable))
+                fail(_unknown(column, mappable), *place, "columns", column)
+        required = {column.name for column in table.columns if column.required} & {*mappable}
+        required -= {"currency"}
+        # Lines without a customer may exist, a file without the column is a mistake.
+        required |= {"customer_id"} if name == "transactions" else set()
+        for column in sorted(required - declared.columns.keys()):
+            fail(f"{column} is required for {name}; map it", *place, "columns")
+        for column in declared.key:
+            if column not in declared.columns:
+                fail(_unknown(column, declared.columns), *place, "key")
         for key in ("line_type", "exclude", "key"):
-            if name != "transactions" and getattr(table_source, key):
-                fail((*place, key), f"{key} is for transactions only")
-        for column, mapping in table_source.columns.items():
-            if not isinstance(mapping, FromLookup):
-                continue
-            where = (*place, "columns", column)
-            if mapping.lookup not in table_source.lookups:
-                fail(where, _unknown(mapping.lookup, table_source.lookups))
-        for lookup_name, lookup in table_source.lookups.items():
-            if not isinstance(table_source.columns.get(lookup.match), FromColumn):
+            if name != "transactions" and getattr(declared, key):
+                fail(f"{key} is for transactions only; remove it", *place, key)
+        if name == "transactions" and declared.unpivot:
+            fail("unpivot is not for transactions; remove it", *place, "unpivot")
+        for column, mapping in declared.columns.items():
+            if isinstance(mapping, FromLookup) and mapping.lookup not in declared.lookups:
+                fail(_unknown(mapping.lookup, declared.lookups), *place, "columns", column)
+        for lookup_name, lookup in declared.lookups.items():
+            if not isinstance(declared.columns.get(lookup.match), FromColumn):
                 fail(
-                    (*place, "lookups", lookup_name, "match"),
-                    f"{lookup.match!r} is not a column mapped by name",
+                    f"{lookup.match!r} is not a column mapped by name; map it",
+                    *(*place, "lookups", lookup_name, "match"),
                 )
-        for input_name in table_source.inputs:
-            if input_name in table_source.columns or not _NAME.fullmatch(input_name):
+        for given in declared.inputs:
+            if given in mappable or not _NAME.fullmatch(given):
                 fail(
-                    (*place, "inputs", input_name),
-                    "an input needs a name of its own, in lower case",
+                    "an input needs a name of its own, in lower-case letters, digits and "
+                    "underscores; rename it",
+                    *(*place, "inputs", given),
                 )
+        for problem, *keys in _expression_faults(source, name):
+            fail(problem, *place, *keys)
+
+
+def _expression_faults(source: Source, name: str) -> Iterator[tuple[str, ...]]:
+    """Yield each SQL expression and constant of a table that cannot work, with its key."""
+    # `mapping` knows what expressions see, and needs this module.
+    from dagster_project.mapping import constant_fault, expression_fault
+
+    declared = source.tables[name]
+    for column, mapping in declared.columns.items():
+        fault = None
+        if isinstance(mapping, FromSql):
+            fault = expression_fault(source, name, "columns", mapping.sql)
+        elif isinstance(mapping, FromConstant):
+            fault = constant_fault(source, name, column, mapping.constant)
+        if fault:
+            yield fault, "columns", column
+    for key in ("line_type", "exclude"):
+        for index, rule in enumerate(getattr(declared, key)):
+            fault = expression_fault(source, name, key, rule.when)
+            if fault:
+                yield fault, key, str(index), "when"
 
 
 def _unknown(name: str, known: Any) -> str:
@@ -446,6 +486,15 @@ class _YamlError(Exception):
     """What is wrong with the text of a YAML file, with its line."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Leaves dates as text, so that an impossible one is reported with its key like any value."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, shape) for tag, shape in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def _read_yaml(text: str) -> tuple[Any, dict[tuple, int]]:
     """Return the content of a YAML text and the line of each key path."""
     try:
@@ -454,9 +503,12 @@ def _read_yaml(text: str) -> tuple[Any, dict[tuple, int]]:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}" if mark else "the file"
         problem = getattr(error, "problem", None) or "not YAML"
-        raise _YamlError(f"{line}: {problem}.") from error
+        raise _YamlError(
+            f"{line}: this is no YAML ({problem}). Check the indentation, and put values that "
+            "start with * or %, or hold a colon or comma, into quotes."
+        ) from error
     lines = dict(_key_lines(node, ())) if node else {}
-    return yaml.safe_load(text), lines
+    return yaml.load(text, Loader=_Loader), lines
 
 
 def _key_lines(node: yaml.Node, path: tuple) -> Iterator[tuple[tuple, int]]:
@@ -465,6 +517,8 @@ def _key_lines(node: yaml.Node, path: tuple) -> Iterator[tuple[tuple, int]]:
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise _YamlError(f"line {line}: a key is a plain word; correct it.")
             if key.value in seen:
                 raise _YamlError(
                     f"line {line}: the key {'.'.join([*path, key.value])} is repeated (first on "
@@ -500,7 +554,7 @@ def _explain(shown: Path, error: ValidationError | TypeError, lines: dict[tuple,
             known = [key for key in parent.model_fields if key not in ("name", "path")]
             text = _unknown(where[-1], known).replace("unknown name", "unknown key")
         elif problem["type"] == "missing":
-            text = "is missing"
+            text = "is missing; add it"
         else:
             text = problem["msg"].removeprefix("Value error, ")
             text = text[0].lower() + text[1:] if text.startswith("Input should") else text
