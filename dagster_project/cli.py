@@ -18,11 +18,13 @@ QUIET_ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "GX_ANALYTICS_ENABLED": "false",
 }
+# A run over years of days stores its events in batches; see `history`.
+BATCH_ENVIRONMENT = {"DAGSTER_EVENT_BATCH_SIZE": "1000"}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code of its outcome."""
-    os.environ.update(QUIET_ENVIRONMENT)
+    os.environ.update(QUIET_ENVIRONMENT | BATCH_ENVIRONMENT)
     parsed = _parser().parse_args(arguments)
     try:
         parsed.command(parsed)

@@ -118,10 +118,11 @@ def _failure(result: "dg.ExecuteInProcessResult") -> WinbackError:  # noqa: F821
 
 
 def _step_failure(event: "dg.DagsterEvent") -> WinbackError:  # noqa: F821
-    error = event.step_failure_data.error
-    while error.cause is not None:
-        error = error.cause
     known = {kind.__name__: kind for kind in _subclasses(WinbackError)}
+    error = event.step_failure_data.error
+    # What a WinbackError was raised from says less than its own message.
+    while error.cls_name not in known and error.cause is not None:
+        error = error.cause
     if error.cls_name in known:
         # Dagster keeps `module.Class: message`.
         message = error.message.split(": ", 1)[-1].strip()

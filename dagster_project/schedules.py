@@ -35,8 +35,6 @@ def morning_schedule(source: Source, paths: SourcePaths) -> dg.ScheduleDefinitio
     )
     def morning_run(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         day = f"{context.scheduled_execution_time:%Y-%m-%d}"
-        return dg.RunRequest(
-            run_key=day, tags=range_tags(plan_load(paths, load_source(paths)))
-        )
+        return dg.RunRequest(run_key=day, tags=range_tags(plan_load(paths, load_source(paths))))
 
     return morning_run
