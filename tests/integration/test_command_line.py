@@ -140,7 +140,7 @@ def repeated_key(paths: SourcePaths) -> None:
         (column_missing, 2, "amount"),
         (stray_quote, 1, "sales-2024-01.csv"),
         (truncated, 1, "sales-2024-01.csv.gz"),
-        (wrong_encoding, 1, "members.csv"),
+        (wrong_encoding, 3, "members.csv"),
         (repeated_key, 3, "transaction_id"),
     ],
 )
