@@ -15,6 +15,9 @@ from dagster_project.resources import SourceRun
 from dagster_project.schedules import range_tags
 from dagster_project.sources import load_source
 
+# Long enough not to turn up in a hash or a time by chance.
+PERSONAL = ("@example.org", "49 30 5550", "49305550", "北京")
+
 
 def test_progress_names_steps_and_the_assets_own_messages(
     capsys: pytest.CaptureFixture[str],
@@ -94,15 +97,14 @@ def test_no_personal_data_reaches_the_event_log(tmp_path: Path) -> None:
         assert {"raw_gate_loads", "raw_gate_transactions"} <= failed
         log = "\n".join(entry.to_json() for entry in instance.all_logs(result.run_id))
     assert "sales-late.csv" in log
-    assert "@example.org" not in log
-    assert "5550" not in log
-    assert "北京" not in log
+    for personal in PERSONAL:
+        assert personal not in log
     blocked = "\n".join(
         file.read_text() for file in paths.blocked.rglob("*") if file.suffix in (".json", ".html")
     )
     assert "sales-late.csv" in blocked
-    assert "@example.org" not in blocked
-    assert "5550" not in blocked
+    for personal in PERSONAL:
+        assert personal not in blocked
 
 
 @pytest.mark.parametrize("batch_size", ["0", "1000"])
