@@ -4,6 +4,7 @@ Exit codes: 0 published or nothing new, 1 failed, 2 bad usage or configuration, 
 """
 
 import argparse
+import gc
 import os
 import sys
 from pathlib import Path
@@ -25,6 +26,8 @@ BATCH_ENVIRONMENT = {"DAGSTER_EVENT_BATCH_SIZE": "1000"}
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code of its outcome."""
     os.environ.update(QUIET_ENVIRONMENT | BATCH_ENVIRONMENT)
+    # The libraries' millions of lasting objects would be walked through again and again.
+    gc.set_threshold(50_000, 20, 50)
     parsed = _parser().parse_args(arguments)
     try:
         parsed.command(parsed)
