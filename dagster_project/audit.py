@@ -13,10 +13,8 @@ from dagster_project import gates, releases
 from dagster_project.gates import TableVerdict
 from dagster_project.paths import SourcePaths
 from dagster_project.sources import Source
-from dagster_project.warehouse import connect
+from dagster_project.warehouse import connect, literal
 
-# A typing mistake in a year is caught by the source's own first and last day; this much slack
-# lets the day after midnight in another zone pass.
 LIMITS_DDL = """
 create or replace table audit.limits (
     source_name varchar, currency varchar, as_of_date date, today date, earliest_day date,
@@ -60,7 +58,7 @@ def write_former_stages(paths: SourcePaths) -> None:
         connection.execute("create schema if not exists audit")
         connection.execute(FORMER_STAGES_DDL)
         if paths.published_file.exists():
-            connection.execute(f"attach '{paths.published_file}' as former (read_only)")
+            connection.execute(f"attach {literal(paths.published_file)} as former (read_only)")
             connection.execute(
                 "insert into audit.former_stages select lifecycle_stage, count(*) "
                 "from former.main.customers group by all"

@@ -227,4 +227,3 @@ TABLES: dict[str, Table] = {table.name: table for table in (TRANSACTIONS, *OPTIO
 
 # Written by the loader from rules; a source cannot map them directly.
 DERIVED_COLUMNS = {"transactions": {"ordered_on", "line_type", "excluded_reason"}}
-LINE_TYPES = ("sale", "return", "adjustment")
