@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from dagster_project.errors import WinbackError
+from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.paths import DEFAULT_SOURCE, SourcePaths, default_data_dir, setting
 
 # Set before anything imports the libraries that would otherwise report to their makers.
@@ -64,9 +64,49 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command=_run)
 
-    sources = commands.add_parser("sources", help="list the configured sources")
+    sources = commands.add_parser(
+        "sources", help="list the configured sources, or check when a customer is lost in each"
+    )
+    sources.add_argument(
+        "--check",
+        action="store_true",
+        help="print the active churn definition of each source and its threshold; refuse faults",
+    )
+    sources.add_argument("--source", metavar="NAME", help="check this one (default: all)")
     _add_data_dir(sources)
     sources.set_defaults(command=_sources)
+
+    simulate = commands.add_parser(
+        "simulate",
+        help="write a simulated business and, apart from it, the truth about its customers",
+        description="Writes sales and customers of a simulated business into the landing folder "
+        "of a source, in place of what was simulated before, and when each customer really "
+        "dropped out to simulated_truth/NAME.parquet in the data directory. The same number of "
+        "lines and seed give the same business.",
+    )
+    simulate.add_argument(
+        "--source",
+        metavar="NAME",
+        default="simulated",
+        help="gives the days and the industry; simulated (default) or a copy of its file",
+    )
+    simulate.add_argument(
+        "--lines",
+        type=int,
+        metavar="N",
+        default=1_000_000,
+        help="lines of transactions, the only measure of size (default: %(default)s); a customer "
+        "has about 20",
+    )
+    simulate.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        default=1,
+        help="another seed is another business (default: %(default)s)",
+    )
+    _add_data_dir(simulate)
+    simulate.set_defaults(command=_simulate)
 
     listing = commands.add_parser("releases", help="list the releases of a source")
     _add_common(listing)
@@ -136,10 +176,59 @@ def _sources(parsed: argparse.Namespace) -> None:
     from dagster_project import sources
 
     data_dir = _data_dir(parsed)
+    if parsed.check:
+        _check_sources(data_dir, [parsed.source] if parsed.source else None)
+        return
+    if parsed.source:
+        raise ConfigurationError("--source goes with --check; add it, or leave --source out.")
     for name in sources.source_files(data_dir):
         source = sources.load_source(SourcePaths(data_dir, name))
         until = source.last_day or "yesterday"
         print(f"{name:<18}{source.first_day} to {until}  {source.currency}  {source.description}")
+
+
+def _simulate(parsed: argparse.Namespace) -> None:
+    from dagster_project import simulation, sources
+
+    paths = _paths(parsed)
+    source = sources.load_source(paths)
+    business = simulation.simulate(source, paths, lines=parsed.lines, seed=parsed.seed, say=_say)
+    print(
+        f"{business.line_count:,} lines ({business.return_count:,} of them returns) of "
+        f"{business.customer_count:,} customers from {source.first_day} to {source.last_day}\n"
+        f"Files  {paths.landing}\n"
+        f"Truth  {business.truth}\n"
+        f"Next   winback run --source {paths.source}"
+    )
+
+
+def _check_sources(data_dir: Path, names: list[str] | None) -> None:
+    """Print the active churn definition of each source; tell every fault before giving up."""
+    from datetime import UTC, datetime
+
+    from dagster_project import churn, sources
+
+    names = names or list(sources.source_files(data_dir))
+    faulty = []
+    for name in names:
+        paths = SourcePaths(data_dir, name)
+        try:
+            source = sources.load_source(paths)
+        except ConfigurationError as error:
+            _say(f"winback: {error}")
+            faulty.append(name)
+            continue
+        as_of = source.last_complete_day(datetime.now(UTC))
+        definitions = source.churn_definitions
+        active = churn.in_force(definitions, as_of)
+        estimate = churn.published_estimate(paths, definitions, active)
+        print(f"{name}: industry {source.industry or 'not named'}, as of {as_of}")
+        for line in churn.describe(definitions, as_of, estimate):
+            print(f"  {line}", flush=True)
+    if faulty:
+        raise ConfigurationError(
+            f"{len(faulty)} of {len(names)} sources must be corrected: {', '.join(faulty)}."
+        )
 
 
 def _releases(parsed: argparse.Namespace) -> None:

@@ -28,22 +28,11 @@ from pydantic import (
     model_validator,
 )
 
-from dagster_project import canonical
+from dagster_project import canonical, churn
 from dagster_project.errors import ConfigurationError
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 
 TEMPLATE = "template"
-
-# Days without a purchase after which a customer counts as lost, by industry.
-LOST_THRESHOLD_DAYS = {
-    "restaurant": 30,
-    "mobile_app": 210,
-    "fast_moving_goods": 90,
-    "grocery": 90,
-    "dentist": 183,
-    "durables": 365,
-}
-OTHER_LOST_THRESHOLD_DAYS = 183
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _DATE_DIRECTIVES = ({"%Y", "%y"}, {"%m", "%b", "%B", "%-m"}, {"%d", "%-d"})
@@ -220,16 +209,20 @@ class Limits(_Part):
 
 
 class Settings(_Part):
-    """Numbers behind stages and tiers; where one is null its default follows from the others.
+    """Numbers behind stages, tiers and alerts; a null follows from the churn definition.
 
     Days are whole days. See DECISIONS.md for the reasons behind the defaults.
     """
 
-    lost_threshold_days: Annotated[int, Field(ge=3)] | None = None
     typical_gap_days: Annotated[int, Field(ge=1)] | None = None
     alarm_gap_count: Annotated[int, Field(ge=1)] = 3
     new_customer_days: Annotated[int, Field(ge=1)] = 30
     evergreen_purchase_days: Annotated[int, Field(ge=2)] = 3
+    client_purchase_days: Annotated[int, Field(ge=2)] = 5
+    decline_share: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.50")
+    return_share_rise: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.20")
+    alert_lift: Annotated[Decimal, Field(ge=1)] = Decimal("2")
+    false_lost_limit: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.50")
     high_tier_share: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.20")
     middle_tier_share: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.50")
     kept_releases: Annotated[int, Field(ge=1)] = 7
@@ -241,6 +234,17 @@ class Settings(_Part):
         return self
 
 
+def _one_or_several_definitions(value: Any) -> Any:
+    if value is None:
+        return ()
+    definitions = [value] if isinstance(value, dict) else value
+    if isinstance(definitions, list) and all(isinstance(one, dict) for one in definitions):
+        return definitions
+    raise ValueError(
+        "should be a definition, such as {method: fixed, lost_days: 90}, or a list of its versions"
+    )
+
+
 class Source(_Part):
     """One business: where its tables come from and what is normal for it."""
 
@@ -250,7 +254,10 @@ class Source(_Part):
     kind: Literal["finished", "live"]
     first_day: date
     last_day: date | None = None
-    industry: str
+    industry: str | None = None
+    churn_definition: Annotated[
+        tuple[churn.DeclaredDefinition, ...], BeforeValidator(_one_or_several_definitions)
+    ] = ()
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     time_zone: str
     margin_rate: Annotated[Decimal, Field(ge=0, le=1)]
@@ -267,6 +274,11 @@ class Source(_Part):
     def _known_zone(cls, value: str | None) -> str | None:
         return None if value is None else _check_time_zone(value)
 
+    @field_validator("industry")
+    @classmethod
+    def _known_industry(cls, value: str | None) -> str | None:
+        return None if value is None else churn.check_industry(value)
+
     @model_validator(mode="after")
     def _days_fit_kind(self) -> "Source":
         if (self.kind == "finished") != (self.last_day is not None):
@@ -276,16 +288,19 @@ class Source(_Part):
         return self
 
     @cached_property
-    def lost_threshold_days(self) -> int:
-        """Days without a purchase after which a customer is lost."""
-        return self.settings.lost_threshold_days or LOST_THRESHOLD_DAYS.get(
-            self.industry, OTHER_LOST_THRESHOLD_DAYS
-        )
+    def churn_definitions(self) -> tuple[churn.Definition, ...]:
+        """The versions of when a customer is lost, by the day from which each counts."""
+        return churn.resolve(self.churn_definition, self.industry)
+
+    @cached_property
+    def churn_basis(self) -> churn.Basis:
+        """What breaks a silence; the same for all versions, as it says what a silence is."""
+        return self.churn_definitions[-1].basis
 
     @cached_property
     def typical_gap_days(self) -> int:
         """Days between purchases assumed before a customer has shown a rhythm."""
-        return self.settings.typical_gap_days or max(1, self.lost_threshold_days // 3)
+        return self.settings.typical_gap_days or max(1, self.churn_definitions[-1].lost_days // 3)
 
     def today(self, now: datetime) -> date:
         """Return the business date at a moment (an aware datetime)."""
@@ -305,11 +320,17 @@ class Source(_Part):
             "currency": self.currency,
             "time_zone": self.time_zone,
             "margin_rate": str(self.margin_rate),
-            "lost_threshold_days": self.lost_threshold_days,
+            "churn_basis": self.churn_basis,
+            "churn_definitions": [one.variables() for one in self.churn_definitions],
             "typical_gap_days": self.typical_gap_days,
             "alarm_gap_count": self.settings.alarm_gap_count,
             "new_customer_days": self.settings.new_customer_days,
             "evergreen_purchase_days": self.settings.evergreen_purchase_days,
+            "client_purchase_days": self.settings.client_purchase_days,
+            "decline_share": str(self.settings.decline_share),
+            "return_share_rise": str(self.settings.return_share_rise),
+            "alert_lift": str(self.settings.alert_lift),
+            "false_lost_limit": str(self.settings.false_lost_limit),
             "high_tier_share": str(self.settings.high_tier_share),
             "middle_tier_share": str(self.settings.middle_tier_share),
         }
@@ -317,6 +338,7 @@ class Source(_Part):
     def settings_fingerprint(self) -> str:
         """Return a hash of everything but the files that decides what a release holds."""
         everything = self.model_dump(mode="json", exclude={"name", "path", "schedule_time_zone"})
+        everything["churn_definitions"] = [one.variables() for one in self.churn_definitions]
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
 
@@ -366,8 +388,9 @@ def read_source(path: Path) -> Source:
     try:
         source = Source(name=path.stem, path=path, **content)
     except (ValidationError, TypeError) as error:
-        raise ConfigurationError(_explain(shown, error, lines)) from error
+        raise ConfigurationError(_explain(shown, error, lines, content)) from error
     source._lines.update(lines)
+    _check_churn_versions(source)
     _check_tables(source)
     return source
 
@@ -401,6 +424,18 @@ def _check_time_zone(zone: str) -> str:
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ValueError(f"{zone!r} is no time zone{hint}")
     return zone
+
+
+def _check_churn_versions(source: Source) -> None:
+    """Check what needs all versions of the churn definition and the preset of the industry."""
+    basis = churn.presets()[source.industry or churn.DEFAULT_INDUSTRY][0].basis
+    faults = [
+        f"{source.place('churn_definition', str(index), field)}: in "
+        f"{churn.name_of(source.churn_definition[index].model_dump())}: {problem}"
+        for index, field, problem in churn.version_faults(source.churn_definition, basis)
+    ]
+    if faults:
+        raise ConfigurationError("\n".join(faults))
 
 
 def _check_tables(source: Source) -> None:
@@ -535,6 +570,7 @@ def _key_lines(node: yaml.Node, path: tuple) -> Iterator[tuple[tuple, int]]:
 
 def _place(where: tuple, lines: dict[tuple, int]) -> str:
     """Return `line 12, tables.transactions.files` for the nearest key that stands in the file."""
+    where = _as_written(where, lines)
     known = where
     while known and known not in lines:
         known = known[:-1]
@@ -542,7 +578,18 @@ def _place(where: tuple, lines: dict[tuple, int]) -> str:
     return f"{line}{'.'.join(where)}" if where else f"{line}the file"
 
 
-def _explain(shown: Path, error: ValidationError | TypeError, lines: dict[tuple, int]) -> str:
+def _as_written(where: tuple, lines: dict[tuple, int]) -> tuple:
+    """Drop the position of a value that the file gives alone where a list may stand."""
+    written: tuple = ()
+    for part in where:
+        if not part.isdigit() or written not in lines or (*written, part) in lines:
+            written = (*written, part)
+    return written
+
+
+def _explain(
+    shown: Path, error: ValidationError | TypeError, lines: dict[tuple, int], content: dict
+) -> str:
     """Turn pydantic's errors into one line each, with the place and the mend."""
     if isinstance(error, TypeError):
         return f"{shown}: the keys name and path are taken from the file itself; remove them."
@@ -553,22 +600,30 @@ def _explain(shown: Path, error: ValidationError | TypeError, lines: dict[tuple,
             parent = _model_at(where[:-1])
             known = [key for key in parent.model_fields if key not in ("name", "path")]
             text = _unknown(where[-1], known).replace("unknown name", "unknown key")
-        elif problem["type"] == "missing":
-            text = "is missing; add it"
+            if where == ("settings", "lost_threshold_days"):
+                # The setting people look for; no known key has a name near to it.
+                text = (
+                    "is no setting; write churn_definition: {method: fixed, lost_days: "
+                    f"{problem['input']}}} beside settings"
+                )
         else:
-            text = problem["msg"].removeprefix("Value error, ")
-            text = text[0].lower() + text[1:] if text.startswith("Input should") else text
-            text = text.replace("input should be", "should be")
+            text = churn.problem_text(problem)
+        if where[:1] == ("churn_definition",) and len(where) > 2:
+            written = content["churn_definition"]
+            one = written[int(where[1])] if isinstance(written, list) else written
+            text = f"in {churn.name_of(one)}: {text}"
         messages.append(f"{shown}, {_place(where, lines)}: {text}")
     return "\n".join(dict.fromkeys(messages))
 
 
-def _model_at(where: tuple[str, ...]) -> type[_Part]:
+def _model_at(where: tuple[str, ...]) -> type[BaseModel]:
     """Return the part of the file that a key path leads to, to name the keys it knows."""
     if not where:
         return Source
     if where[0] in ("settings", "limits"):
         return {"settings": Settings, "limits": Limits}[where[0]]
+    if where[0] == "churn_definition":
+        return churn.DeclaredDefinition
     if "lookups" in where:
         return Lookup
     if "inputs" in where:

@@ -9,13 +9,40 @@
 {%- endmacro %}
 
 
+{#- Days from the first date to the second. -#}
 {% macro days_between(earlier, later) -%}
+    {{ return(adapter.dispatch("days_between")(earlier, later)) }}
+{%- endmacro %}
+
+
+{% macro default__days_between(earlier, later) -%}
     {{ dbt.datediff(earlier, later, "day") }}
 {%- endmacro %}
 
 
+{#- Plain subtraction: the portable form goes through timestamps, row by row. -#}
+{% macro duckdb__days_between(earlier, later) -%}
+    ({{ later }} - {{ earlier }})
+{%- endmacro %}
+
+
 {% macro plus_days(column, days) -%}
+    {{ return(adapter.dispatch("plus_days")(column, days)) }}
+{%- endmacro %}
+
+
+{% macro default__plus_days(column, days) -%}
     cast({{ dbt.dateadd("day", days, column) }} as date)
+{%- endmacro %}
+
+
+{% macro duckdb__plus_days(column, days) -%}
+    ({{ column }} + cast({{ days }} as integer))
+{%- endmacro %}
+
+
+{% macro plus_months(column, months) -%}
+    cast({{ dbt.dateadd("month", months, column) }} as date)
 {%- endmacro %}
 
 
@@ -31,7 +58,7 @@
 
 
 {% macro next_month(month) -%}
-    cast({{ dbt.dateadd("month", 1, month) }} as date)
+    {{ plus_months(month, 1) }}
 {%- endmacro %}
 
 

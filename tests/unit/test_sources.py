@@ -1,15 +1,17 @@
 """Source files: the template is complete, and every mistake is answered with its mend."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
-from dagster_project import sources
+from dagster_project import churn, sources
 from dagster_project.errors import ConfigurationError
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 
@@ -48,6 +50,13 @@ def fault(folder: Path, text: str) -> str:
     return str(raised.value)
 
 
+def other_methods_of_template() -> list[dict[str, object]]:
+    """The churn definitions that the template shows in comments, as only one can be in use."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    _, shown = text.split("# The other methods, with what each needs:\n")
+    return yaml.safe_load("".join(re.findall(r"^#(   .*\n)", shown, flags=re.MULTILINE)))
+
+
 def model_keys(model: type[BaseModel]) -> Iterator[str]:
     yield from (name for name in model.model_fields if name not in ("name", "path"))
 
@@ -58,6 +67,7 @@ def model_keys(model: type[BaseModel]) -> Iterator[str]:
         sources.Source,
         sources.Settings,
         sources.Limits,
+        churn.DeclaredDefinition,
         sources.TableSource,
         sources.Lookup,
         sources.Input,
@@ -75,12 +85,34 @@ def test_template_explains_every_key(model: type[BaseModel]) -> None:
         return {k for one in node for k in keys(one)} if isinstance(node, list) else set()
 
     used = keys(yaml.safe_load(TEMPLATE.read_text(encoding="utf-8")))
+    used |= keys(other_methods_of_template())
     assert set(model_keys(model)) - used == set()
 
 
 def test_template_is_valid_and_no_source_of_its_own(tmp_path: Path) -> None:
     assert sources.read_source(TEMPLATE).currency == "EUR"
     assert "template" not in sources.source_files(tmp_path)
+
+
+def test_template_shows_every_method(tmp_path: Path) -> None:
+    others = other_methods_of_template()
+    assert [one["method"] for one in others] == ["cadence", "survival", "gap_percentile", "season"]
+    text = yaml.safe_dump({"churn_definition": [{"method": "fixed"}, *others]})
+    versions = read(tmp_path, GOOD + text).churn_definitions
+    assert {one.method for one in versions} == set(get_args(churn.Method))
+    for name, default in (
+        ("gap_multiple", churn.DEFAULT_GAP_MULTIPLE),
+        ("quantile", churn.DEFAULT_QUANTILE),
+    ):
+        assert {getattr(one, name) for one in versions} == {default}
+
+
+def test_template_names_every_industry_beside_its_days() -> None:
+    text = " ".join(TEMPLATE.read_text(encoding="utf-8").replace("#", " ").split())
+    for industry, (*_, preset) in churn.presets().items():
+        assert re.search(rf"\b{industry}\b", text)
+        if preset.method == "fixed":
+            assert re.search(rf"\b{preset.lost_days}\b", text)
 
 
 def test_template_names_every_default() -> None:
@@ -117,7 +149,24 @@ FAULTS = [
     ("out of range", changed("0.3", "1.3"), "line 8, margin_rate", ["less than or equal to 1"]),
     ("wrong kind", changed("kind: finished", "kind: done"), "line 2, kind", ["'finished'"]),
     ("wrong currency", changed("USD", "usd"), "line 6, currency", ["pattern"]),
-    ("missing key", changed("industry: grocery\n", ""), "industry", ["is missing; add it"]),
+    ("missing key", changed("currency: USD\n", ""), "currency", ["is missing; add it"]),
+    ("unknown industry", changed("grocery", "grocry"), "line 5, industry",
+     ["did you mean grocery?", "Known are accountant, ", "wholesale", "churn_definition"]),
+    ("threshold among the settings", GOOD + "settings: {lost_threshold_days: 90}\n",
+     "line 16, settings.lost_threshold_days",
+     ["write churn_definition: {method: fixed, lost_days: 90}"]),
+    ("client too early", GOOD + "settings: {client_purchase_days: 1}\n",
+     "line 16, settings.client_purchase_days", ["greater than or equal to 2"]),
+    ("decline of nothing", GOOD + "settings: {decline_share: 0}\n",
+     "line 16, settings.decline_share", ["greater than 0"]),
+    ("decline of everything", GOOD + "settings: {decline_share: 1}\n",
+     "line 16, settings.decline_share", ["less than 1"]),
+    ("returns risen by everything", GOOD + "settings: {return_share_rise: 1}\n",
+     "line 16, settings.return_share_rise", ["less than 1"]),
+    ("alert worse than chance", GOOD + "settings: {alert_lift: 0.9}\n",
+     "line 16, settings.alert_lift", ["greater than or equal to 1"]),
+    ("limit above everything", GOOD + "settings: {false_lost_limit: 1.01}\n",
+     "line 16, settings.false_lost_limit", ["less than or equal to 1"]),
     ("missing files", changed("    files: orders.csv\n", ""),
      "line 10, tables.transactions.files", ["is missing; add it"]),
     ("impossible day", changed("2024-12-31", "2024-13-45"), "line 4, last_day", ["date"]),
@@ -237,20 +286,6 @@ def test_sources_of_a_data_directory_come_first(tmp_path: Path) -> None:
     assert sources.load_source(SourcePaths(tmp_path, "cdnow")).description == "A shop"
 
 
-@pytest.mark.parametrize(
-    ("industry", "days"),
-    [
-        ("restaurant", 30), ("mobile_app", 210), ("fast_moving_goods", 90), ("grocery", 90),
-        ("dentist", 183), ("durables", 365), ("anything", 183),
-    ],
-)  # fmt: skip
-def test_industry_gives_the_lost_threshold(industry: str, days: int, tmp_path: Path) -> None:
-    text = changed("grocery", industry)
-    source = read(tmp_path, text)
-    assert (source.lost_threshold_days, source.typical_gap_days) == (days, days // 3)
-    assert read(tmp_path, text + "settings: {lost_threshold_days: 7}\n").typical_gap_days == 2
-
-
 def test_today_is_of_the_zone_of_the_source(tmp_path: Path) -> None:
     live = read(tmp_path, changed("last_day: 2024-12-31\n", "").replace("finished", "live"))
     midnight = datetime(2024, 7, 1, 4, 0, tzinfo=UTC)
@@ -264,3 +299,80 @@ def test_settings_fingerprint_follows_what_decides_a_release(tmp_path: Path) -> 
     first = read(tmp_path, GOOD).settings_fingerprint()
     assert read(tmp_path, "# a comment\n" + GOOD).settings_fingerprint() == first
     assert read(tmp_path, changed("0.3", "0.4")).settings_fingerprint() != first
+    other = GOOD + "churn_definition: {method: fixed, lost_days: 91}\n"
+    assert read(tmp_path, other).settings_fingerprint() != first
+
+
+def test_settings_fingerprint_follows_the_preset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = read(tmp_path, GOOD).settings_fingerprint()
+    longer = [preset.model_copy(update={"lost_days": 91}) for preset in churn.presets()["grocery"]]
+    changed_presets = churn.presets() | {"grocery": tuple(longer)}
+    monkeypatch.setattr(churn, "presets", lambda: changed_presets)
+    assert read(tmp_path, GOOD).settings_fingerprint() != first
+
+
+def test_model_settings_of_the_smallest_file(tmp_path: Path) -> None:
+    source = read(tmp_path, changed("industry: grocery\n", ""))
+    settings = source.model_settings()
+    (definition,) = settings.pop("churn_definitions")
+    assert definition.pop("description").startswith("Where no industry is named")
+    assert definition.pop("description_zh").startswith("未指明行业时")
+    assert definition == {
+        "valid_from": "0001-01-01",
+        "method": "fixed",
+        "lost_days": 183,
+        "gap_multiple": "3.00",
+        "quantile": "0.80",
+        "seasons": [],
+    }
+    assert settings == {
+        "currency": "USD",
+        "time_zone": "America/New_York",
+        "margin_rate": "0.3",
+        "churn_basis": "both",
+        "typical_gap_days": 61,
+        "alarm_gap_count": 3,
+        "new_customer_days": 30,
+        "evergreen_purchase_days": 3,
+        "client_purchase_days": 5,
+        "decline_share": "0.50",
+        "return_share_rise": "0.20",
+        "alert_lift": "2",
+        "false_lost_limit": "0.50",
+        "high_tier_share": "0.20",
+        "middle_tier_share": "0.50",
+    }
+    assert json.loads(json.dumps(source.model_settings())) == source.model_settings()
+
+
+def test_model_settings_follow_the_file(tmp_path: Path) -> None:
+    text = GOOD + (
+        "settings: {client_purchase_days: 6, decline_share: 0.4, return_share_rise: .1, "
+        "alert_lift: 1.5, false_lost_limit: 1}\n"
+    )
+    settings = read(tmp_path, text).model_settings()
+    assert settings["client_purchase_days"] == 6
+    assert [
+        settings[name]
+        for name in ("decline_share", "return_share_rise", "alert_lift", "false_lost_limit")
+    ] == ["0.4", "0.1", "1.5", "1"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "days"),
+    [
+        ("", 30),
+        ("churn_definition: {method: fixed, lost_days: 7}\n", 2),
+        ("churn_definition: {method: fixed, lost_days: 3}\n", 1),
+        ("churn_definition: {method: season, seasons: 03-01..05-31}\n", 30),
+        ("churn_definition:\n  - {method: fixed, lost_days: 60, valid_from: 2024-07-01}\n"
+         "  - {method: fixed, lost_days: 120}\n", 20),
+        ("churn_definition: {method: fixed, lost_days: 7}\nsettings: {typical_gap_days: 5}\n", 5),
+    ],
+)  # fmt: skip
+def test_typical_gap_is_a_third_of_the_latest_days(
+    definition: str, days: int, tmp_path: Path
+) -> None:
+    assert read(tmp_path, GOOD + definition).typical_gap_days == days

@@ -39,6 +39,16 @@ final as (
         transactions.customer_id,
         transactions.ordered_on,
         cast(count_if(transactions.is_sale_line) as integer) as sale_line_count,
+        cast(sum(transactions.quantity) filter (where transactions.is_sale_line) as decimal(18, 3))
+            as sale_quantity,
+        cast(
+            coalesce(sum(transactions.amount) filter (where transactions.is_sale_line), 0)
+            as decimal(18, 2)
+        ) as sale_amount,
+        cast(
+            coalesce(-sum(transactions.amount) filter (where transactions.is_return_line), 0)
+            as decimal(18, 2)
+        ) as return_amount,
         cast(
             coalesce(sum(transactions.amount) filter (where transactions.is_used), 0)
             as decimal(18, 2)

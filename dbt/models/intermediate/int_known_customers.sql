@@ -47,7 +47,13 @@ final as (
 
     select
         customer_id,
-        min(seen_on) as known_on
+        min(seen_on) as known_on,
+        -- Whoever has a record without a date is known on every day there is data for.
+        case
+            when bool_or(seen_on is null) and (min(seen_on) is null or min(seen_on) > {{ first_day() }})
+                then {{ first_day() }}
+            else min(seen_on)
+        end as history_starts_on
     from sightings
     where seen_on is null or seen_on <= {{ as_of_date() }}
     group by customer_id

@@ -19,8 +19,16 @@ valued as (
                 order by ordered_on nulls last
                 range between interval '364 days' preceding and current row
             ) as decimal(18, 2)
-        ) as value_at_stake
+        ) as value_at_stake,
+        cast(sum(net_revenue) over so_far as decimal(18, 2)) as revenue_to_date,
+        cast(sum(sale_quantity) over so_far as decimal(18, 3)) as quantity_to_date,
+        cast(sum(sale_line_count) over so_far as bigint) as line_count_to_date
     from customer_days
+    window so_far as (
+        partition by customer_id
+        order by ordered_on nulls last
+        rows between unbounded preceding and current row
+    )
 
 ),
 
@@ -31,7 +39,10 @@ final as (
         ordered_on as purchased_on,
         cast(row_number() over purchases as integer) as purchase_number,
         lead(ordered_on) over purchases as next_purchased_on,
-        value_at_stake
+        value_at_stake,
+        revenue_to_date,
+        quantity_to_date,
+        line_count_to_date
     from valued
     where sale_line_count > 0
     window purchases as (partition by customer_id order by ordered_on nulls last)

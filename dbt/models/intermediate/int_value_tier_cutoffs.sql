@@ -1,5 +1,6 @@
 -- What a value must reach to be high or middle, among all who had bought by the end of a month.
--- A buyer's value at that time is the one of their latest purchase day by then.
+-- A buyer's value at that time is the one of their latest purchase day by then. Past months take
+-- the sampled buyers (all of them in most sources), the as-of date's month takes everybody.
 with months as (
 
     select * from {{ ref('int_months') }}
@@ -8,7 +9,14 @@ with months as (
 
 purchase_days as (
 
-    select * from {{ ref('int_purchase_days') }}
+    select
+        purchase_days.purchased_on,
+        purchase_days.next_purchased_on,
+        purchase_days.value_at_stake,
+        sampled_customers.customer_id is not null as is_sampled
+    from {{ ref('int_purchase_days') }} as purchase_days
+    left join {{ ref('int_sampled_customers') }} as sampled_customers
+        on purchase_days.customer_id = sampled_customers.customer_id
 
 ),
 
@@ -28,6 +36,7 @@ ranked as (
                 months.ended_on < purchase_days.next_purchased_on
                 or purchase_days.next_purchased_on is null
             )
+            and (purchase_days.is_sampled or months.ended_on = {{ as_of_date() }})
     window by_value as (
         partition by months.month order by purchase_days.value_at_stake desc nulls last
     )
@@ -43,8 +52,7 @@ final as (
         ) as high_cutoff,
         min(value_at_stake) filter (
             where greater_count < {{ var('middle_tier_share') }} * buyer_count
-        ) as middle_cutoff,
-        max(buyer_count) as buyer_count
+        ) as middle_cutoff
     from ranked
     group by month
 

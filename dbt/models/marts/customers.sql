@@ -1,6 +1,55 @@
-with customers_staged as (
+with known_customers as (
 
-    select * from {{ ref('int_customers_staged') }}
+    select * from {{ ref('int_known_customers') }}
+
+),
+
+buyers as (
+
+    select * from {{ ref('int_buyers') }}
+
+),
+
+silences as (
+
+    select * from {{ ref('int_silences_judged') }}
+    where ended_on is null
+
+),
+
+current_rules as (
+
+    select
+        intervals.customer_id,
+        intervals.rule_id,
+        rules.stage
+    from {{ ref('int_lifecycle_intervals') }} as intervals
+    inner join {{ ref('stage_rules') }} as rules on intervals.rule_id = rules.rule_id
+    where intervals.valid_to = {{ as_of_date() }}
+
+),
+
+loyalty_rules as (
+
+    select
+        intervals.customer_id,
+        intervals.rule_id,
+        rules.stage
+    from {{ ref('int_loyalty_intervals') }} as intervals
+    inner join {{ ref('stage_rules') }} as rules on intervals.rule_id = rules.rule_id
+    where intervals.valid_to = {{ as_of_date() }}
+
+),
+
+contact_rules as (
+
+    select
+        intervals.customer_id,
+        intervals.rule_id,
+        rules.stage
+    from {{ ref('int_contact_intervals') }} as intervals
+    inner join {{ ref('stage_rules') }} as rules on intervals.rule_id = rules.rule_id
+    where intervals.valid_to = {{ as_of_date() }}
 
 ),
 
@@ -10,10 +59,26 @@ customer_revenue as (
 
 ),
 
-lost_episodes as (
+first_contacts as (
 
-    select * from {{ ref('int_lost_episodes') }}
-    where regained_on is null
+    select * from {{ ref('int_first_contacts') }}
+
+),
+
+segments as (
+
+    select * from {{ ref('int_customer_records') }}
+
+),
+
+losses as (
+
+    select
+        customer_id,
+        count(*) as times_lost,
+        count(regained_on) as times_regained
+    from {{ ref('int_lost_episodes') }}
+    group by customer_id
 
 ),
 
@@ -27,28 +92,53 @@ tier_cutoffs as (
 final as (
 
     select
-        customers_staged.customer_id,
-        customers_staged.known_on,
-        customers_staged.first_purchase_on,
-        customers_staged.last_purchase_on,
-        customers_staged.purchase_day_count,
-        customers_staged.hiatus_days,
-        customers_staged.expected_gap_days,
+        known_customers.customer_id,
+        known_customers.known_on,
+        buyers.first_purchase_on,
+        buyers.last_purchase_on,
+        first_contacts.last_interaction_on,
+        coalesce(buyers.purchase_day_count, 0) as purchase_day_count,
+        buyers.hiatus_days,
+        cast(
+            {{ quotient('silences.expected_gap_days_total', 'silences.expected_gap_count', 2) }}
+            as decimal(18, 2)
+        ) as expected_gap_days,
         coalesce(customer_revenue.net_revenue, 0) as net_revenue,
         coalesce(customer_revenue.net_revenue_trailing_365d, 0) as net_revenue_trailing_365d,
-        customers_staged.value_at_stake,
+        coalesce(buyers.value_at_stake, 0) as value_at_stake,
         '{{ var("currency") }}' as currency,
-        customers_staged.lifecycle_stage,
-        customers_staged.rule_id,
-        cast({{ var('lost_threshold_days') }} as integer) as lost_threshold_days,
-        lost_episodes.lost_on,
+        current_rules.stage as lifecycle_stage,
+        current_rules.rule_id,
+        loyalty_rules.stage as loyalty_stage,
+        loyalty_rules.rule_id as loyalty_rule_id,
+        contact_rules.stage as contact_class,
+        contact_rules.rule_id as contact_rule_id,
+        silences.lost_threshold_days,
+        case when current_rules.stage = 'lost' then silences.lost_on end as lost_on,
+        cast(
+            case
+                when current_rules.stage <> 'lost'
+                    then {{ days_between(as_of_date(), 'silences.lost_on') }}
+            end as integer
+        ) as days_until_lost,
+        cast(coalesce(losses.times_lost, 0) as integer) as times_lost,
+        cast(coalesce(losses.times_regained, 0) as integer) as times_regained,
+        coalesce(losses.times_regained, 0) > 0 and current_rules.stage <> 'lost' as is_won_back,
         case
-            when customers_staged.purchase_day_count > 0
-                then {{ value_tier('customers_staged.value_at_stake') }}
-        end as value_tier
-    from customers_staged
-    left join customer_revenue on customers_staged.customer_id = customer_revenue.customer_id
-    left join lost_episodes on customers_staged.customer_id = lost_episodes.customer_id
+            when buyers.customer_id is not null then {{ value_tier('buyers.value_at_stake') }}
+        end as value_tier,
+        segments.acquisition_source,
+        segments.region
+    from known_customers
+    inner join current_rules on known_customers.customer_id = current_rules.customer_id
+    inner join loyalty_rules on known_customers.customer_id = loyalty_rules.customer_id
+    inner join contact_rules on known_customers.customer_id = contact_rules.customer_id
+    left join buyers on known_customers.customer_id = buyers.customer_id
+    left join silences on known_customers.customer_id = silences.customer_id
+    left join customer_revenue on known_customers.customer_id = customer_revenue.customer_id
+    left join first_contacts on known_customers.customer_id = first_contacts.customer_id
+    left join segments on known_customers.customer_id = segments.customer_id
+    left join losses on known_customers.customer_id = losses.customer_id
     -- One row, or none while nobody has bought.
     left join tier_cutoffs on true
 

@@ -1,3 +1,5 @@
+{%- set horizons = (30, 60, 90, 180, 365) -%}
+
 with months as (
 
     select * from {{ ref('int_months') }}
@@ -8,7 +10,8 @@ lost_episodes as (
 
     select
         *,
-        {{ month_of('lost_on') }} as lost_month
+        {{ month_of('lost_on') }} as lost_month,
+        {{ days_between('lost_on', 'regained_on') }} as lost_days
     from {{ ref('int_lost_episodes') }}
 
 ),
@@ -30,6 +33,9 @@ losses as (
         value_tier,
         count(*) as lost_count,
         sum(value_at_stake) as value_at_stake,
+        {% for days in horizons %}
+            count_if(lost_days <= {{ days }}) as recovered_{{ days }}d_count,
+        {% endfor %}
         count(regained_on) as recovered_count
     from lost_episodes
     group by all
@@ -44,6 +50,15 @@ final as (
         cast(coalesce(losses.lost_count, 0) as integer) as lost_customer_count,
         cast(coalesce(losses.value_at_stake, 0) as decimal(18, 2)) as value_at_stake,
         cast(coalesce(losses.recovered_count, 0) as integer) as recovered_customer_count,
+        -- Unknown, and not zero, until the month's last loss has had so many days.
+        {% for days in horizons %}
+            cast(
+                case
+                    when months.is_over and {{ plus_days('months.ended_on', days) }} <= {{ as_of_date() }}
+                        then coalesce(losses.recovered_{{ days }}d_count, 0)
+                end as integer
+            ) as recovered_within_{{ days }}d_count,
+        {% endfor %}
         '{{ var("currency") }}' as currency
     from months
     cross join value_tiers

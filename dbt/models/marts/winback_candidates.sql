@@ -10,7 +10,6 @@ eligible as (
         *,
         case value_tier when 'high' then 1 when 'middle' then 2 else 3 end as tier_order,
         {{ days_between('lost_on', as_of_date()) }} as days_since_lost,
-        lost_threshold_days + 1 - hiatus_days as days_until_lost,
         cast(expected_gap_days as decimal(18, 1)) as expected_gap_in_words
     from customers
     where lifecycle_stage in ('lost', 'alarm') and value_at_stake > 0

@@ -8,7 +8,9 @@ final as (
 
     select
         customer_id,
-        {{ business_date('signed_up_at') }} as signed_up_on
+        {{ business_date('signed_up_at') }} as signed_up_on,
+        acquisition_source,
+        region
     from customers
 
 )

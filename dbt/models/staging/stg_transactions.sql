@@ -10,8 +10,10 @@ final as (
         customer_id,
         ordered_on,
         amount,
+        quantity,
         excluded_reason is null as is_used,
-        excluded_reason is null and line_type = 'sale' as is_sale_line
+        excluded_reason is null and line_type = 'sale' as is_sale_line,
+        excluded_reason is null and line_type = 'return' as is_return_line
     from transactions
 
 )

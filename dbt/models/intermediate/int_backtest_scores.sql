@@ -1,0 +1,65 @@
+-- Each definition over all cutoffs, and the best of a horizon: the highest balanced accuracy among
+-- those that do not call too many lost who come back. Accuracy alone would be no criterion: where
+-- most are gone, calling everybody lost wins it. Of equals the plainest comes first.
+with counts as (
+
+    select
+        definition_id,
+        horizon_days,
+        count(distinct cutoff_on) as cutoff_count,
+        sum(customer_count) as customer_count,
+        sum(called_lost_count) as called_lost_count,
+        sum(false_lost_count) as false_lost_count,
+        sum(missed_count) as missed_count,
+        sum(gone_count) as gone_count
+    from {{ ref('int_backtest_counts') }}
+    group by definition_id, horizon_days
+
+),
+
+definitions as (
+
+    select
+        definition_id,
+        min(definition_order) as definition_order
+    from {{ ref('int_churn_definitions') }}
+    group by definition_id
+
+),
+
+rated as (
+
+    select
+        counts.*,
+        definitions.definition_order,
+        {{ share('counts.false_lost_count', 'counts.called_lost_count') }} as false_lost_rate,
+        {{ share('counts.missed_count', 'counts.gone_count') }} as missed_rate,
+        {{ share(
+            'counts.customer_count - counts.false_lost_count - counts.missed_count',
+            'counts.customer_count',
+        ) }} as accuracy,
+        {{ balanced_accuracy('counts') }} as balanced_accuracy,
+        counts.called_lost_count > 0
+        and counts.false_lost_count <= {{ var('false_lost_limit') }} * counts.called_lost_count
+            as is_eligible
+    from counts
+    inner join definitions on counts.definition_id = definitions.definition_id
+
+),
+
+final as (
+
+    select
+        *,
+        is_eligible and balanced_accuracy is not null
+        and row_number() over (
+            partition by horizon_days
+            order by
+                case when is_eligible then balanced_accuracy end desc nulls last,
+                definition_order asc nulls last
+        ) = 1 as is_best
+    from rated
+
+)
+
+select * from final
