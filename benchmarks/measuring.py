@@ -1,6 +1,7 @@
 """Running a program to its end, with the time and memory it took."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -21,10 +22,14 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Measured:
-    """A program that has ended; `peak_bytes` is the sum over it and all it started."""
+    """A program that has ended; all figures are sums over it and what it started.
+
+    On a machine with other work `cpu_seconds` tell more than `seconds`.
+    """
 
     code: int
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     output: str
     messages: str
@@ -38,7 +43,7 @@ def measure(*command: object, memory_limit: str, data_dir: Path) -> Measured:
         "WINBACK_DATA_DIR": str(data_dir),
     }
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as messages:
-        started = time.monotonic()
+        started, cpu_started = time.monotonic(), _cpu_seconds()
         process = subprocess.Popen(
             [*map(str, command)], stdout=output, stderr=messages, env=environment, cwd=PROJECT_DIR
         )
@@ -50,10 +55,18 @@ def measure(*command: object, memory_limit: str, data_dir: Path) -> Measured:
         finally:
             # An interrupted benchmark leaves nothing running.
             process.kill()
+            process.wait()
         seconds = time.monotonic() - started
         for stream in (output, messages):
             stream.seek(0)
-        return Measured(process.returncode, seconds, peak_bytes, output.read(), messages.read())
+        return Measured(
+            process.returncode,
+            seconds,
+            _cpu_seconds() - cpu_started,
+            peak_bytes,
+            output.read(),
+            messages.read(),
+        )
 
 
 def winback(*arguments: object, memory_limit: str, data_dir: Path) -> Measured:
@@ -93,6 +106,12 @@ def markdown_table(rows: Iterable[Iterable[object]]) -> str:
 
     rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join(line(row) for row in (head, rule, *body))
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time of all programs that this one has run to their end."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _tree(root: int) -> list[int]:

@@ -18,7 +18,7 @@ from dagster_dbt import (
     dbt_assets,
 )
 
-from dagster_project import audit, canonical, dbt_project, loading, releases
+from dagster_project import audit, canonical, dbt_project, loading, releases, summary
 from dagster_project.loading import ALL_DAYS, DayRange, LoadReport
 from dagster_project.progress import show_models_only
 from dagster_project.resources import SourceRun
@@ -237,12 +237,15 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
     def candidate(context: dg.AssetExecutionContext, source_run: SourceRun) -> dg.MaterializeResult:
         paths, config = source_run.paths, source_run.source
         identity = audit.release_identity(paths, config, source_run.as_of_date)
+        with connect(paths, read_only=True) as connection:
+            churn_backtest = summary.churn_backtest(connection, "marts")
         releases.build_candidate(
             paths,
             identity,
             dbt_project.published_tables(),
             currency=config.currency,
             settings=config.model_settings(),
+            churn_backtest=churn_backtest,
         )
         context.log.info(f"built candidate {identity.release_id}")
         with connect(paths, releases.candidate_file(paths), read_only=True) as connection:

@@ -29,7 +29,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from dagster_project.errors import ConfigurationError, WinbackError
-from dagster_project.paths import DBT_DIR, PROJECT_DIR, SourcePaths
+from dagster_project.paths import DBT_DIR, PROJECT_DIR
 
 Method = Literal["fixed", "season", "cadence", "survival", "gap_percentile"]
 Basis = Literal["purchase", "interaction", "both"]
@@ -499,9 +499,9 @@ def describe(
 
 
 def published_estimate(
-    paths: SourcePaths, definitions: Sequence[Definition], active: Definition
+    release: Path, definitions: Sequence[Definition], active: Definition
 ) -> Estimate | None:
-    """Return the thresholds that the source's current release found for the active definition.
+    """Return the thresholds that the release in a folder found for the active definition.
 
     None if there is no release, if it was made by other definitions than these, whose thresholds
     would mislead, or if it is older than the table that holds them.
@@ -509,7 +509,7 @@ def published_estimate(
     Raises:
         WinbackError: the release cannot be read.
     """
-    manifest_file = paths.current / "manifest.json"
+    manifest_file = release / "manifest.json"
     if not manifest_file.exists():
         return None
     import duckdb
@@ -519,7 +519,7 @@ def published_estimate(
     if _without_words(made_by) != _without_words([one.variables() for one in definitions]):
         return None
     try:
-        with duckdb.connect(str(paths.published_file), read_only=True) as connection:
+        with duckdb.connect(str(release / "winback.duckdb"), read_only=True) as connection:
             row = connection.execute(
                 "select first_time_lost_days, repeat_lost_days, note from churn_definitions "
                 "where definition_id = 'active' and valid_from = ?",
@@ -528,7 +528,7 @@ def published_estimate(
     except duckdb.CatalogException:
         return None
     except duckdb.Error as error:
-        raise WinbackError(f"{paths.published_file}: cannot be read: {error}") from error
+        raise WinbackError(f"{release}: cannot be read: {error}") from error
     return Estimate(manifest["as_of"], *row) if row else None
 
 

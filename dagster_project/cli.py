@@ -169,7 +169,7 @@ def _run(parsed: argparse.Namespace) -> None:
         _say("Nothing new: same files, settings, as-of date and code.")
         if release.is_rolled_back:
             _say("This release was rolled back from; --publish makes it current again.")
-    print(summary.summarise(paths, release))
+    print(summary.summarise(paths, source, release))
 
 
 def _sources(parsed: argparse.Namespace) -> None:
@@ -221,7 +221,7 @@ def _check_sources(data_dir: Path, names: list[str] | None) -> None:
         as_of = source.last_complete_day(datetime.now(UTC))
         definitions = source.churn_definitions
         active = churn.in_force(definitions, as_of)
-        estimate = churn.published_estimate(paths, definitions, active)
+        estimate = churn.published_estimate(paths.current, definitions, active)
         print(f"{name}: industry {source.industry or 'not named'}, as of {as_of}")
         for line in churn.describe(definitions, as_of, estimate):
             print(f"  {line}", flush=True)

@@ -23,10 +23,10 @@ from dagster_project.errors import ConfigurationError, GateBlockedError, Winback
 from dagster_project.paths import DBT_DIR, EXPECTATIONS_DIR, PROJECT_DIR, SourcePaths
 from dagster_project.warehouse import LOCK_PATIENCE_SECONDS, MEMORY, connect, identifier, literal
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
 COMPATIBILITY = (
     "The minor number rises when tables or columns are added, the major number when anything is "
-    "removed, renamed or changes its type or meaning. A reader of 1.0 can read every 1.x."
+    "removed, renamed or changes its type or meaning. A reader of 2.0 can read every 2.x."
 )
 KEPT_RELEASES = 7
 
@@ -225,6 +225,7 @@ def build_candidate(
     *,
     currency: str,
     settings: Mapping[str, Any],
+    churn_backtest: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write the candidate from the warehouse's marts, replacing a former candidate.
 
@@ -234,6 +235,8 @@ def build_candidate(
         tables: The marts to publish; every column needs a description.
         currency: Currency of all money columns.
         settings: The settings that shaped the numbers, for the manifest; no secrets.
+        churn_backtest: How the churn definition in force fared, one entry a horizon, for the
+            manifest.
 
     Returns:
         The candidate's folder, into which the caller puts `data_docs/` after the audit.
@@ -256,6 +259,7 @@ def build_candidate(
             "built_at": _now().isoformat(),
             "currency": currency,
             "settings": dict(settings),
+            "churn_backtest": [dict(entry) for entry in churn_backtest],
             # File names without folders: a path says more about the machine than about the data.
             "inputs": _rows(
                 con,
@@ -636,6 +640,7 @@ def _manifest(
         "settings_fingerprint": identity.settings_fingerprint,
         "currency": candidate["currency"],
         "settings": candidate["settings"],
+        "churn_backtest": candidate["churn_backtest"],
         "inputs": candidate["inputs"],
         "tables": tables,
         "files": {

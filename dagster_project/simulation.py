@@ -227,10 +227,8 @@ def simulate(
             )
             _write_customers(connection, source, landing)
             _write_truth(connection, source, truth)
-            (return_count,) = connection.execute(
-                f"select count(*) from {literal(landing / FILES['transactions'])} where amount < 0"
-            ).fetchone()
-    return Business(customer_count, line_count, return_count, truth_file(paths))
+            (bought_count,) = connection.execute("select sum(line_count) from baskets").fetchone()
+    return Business(customer_count, line_count, line_count - bought_count, truth_file(paths))
 
 
 def _check_can_be_simulated(source: Source, lines: int) -> None:

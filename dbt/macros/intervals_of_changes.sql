@@ -14,6 +14,7 @@
             {{ as_of_date() }}
         ) as valid_to,
         rule_id,
+        former_rule_id,
         value_at_stake
     from (
         select

@@ -16,11 +16,11 @@ thresholds as (
 
 ),
 
-segments as (
+buyers as (
 
     select
         buyers.customer_id,
-        {{ as_text('extract(year from buyers.first_purchase_on)') }} as acquisition_year,
+        extract(year from buyers.first_purchase_on) as acquisition_year,
         records.acquisition_source,
         records.region
     from {{ ref('int_buyers') }} as buyers
@@ -29,57 +29,100 @@ segments as (
 
 ),
 
+-- Numbered, so that silences are grouped by whole numbers and not by names.
+segments as (
+
+    select
+        *,
+        row_number() over (
+            order by
+                acquisition_year asc nulls last,
+                acquisition_source asc nulls last,
+                region asc nulls last,
+                value_tier asc nulls last
+        ) as segment_number
+    from (select distinct acquisition_year, acquisition_source, region from buyers) as customer_kinds
+    cross join (
+        select 'high' as value_tier
+        union all
+        select 'middle' as value_tier
+        union all
+        select 'low' as value_tier
+    ) as value_tiers
+
+),
+
+-- A silence that begins and ends within a month was running as none began.
+running as (
+
+    select
+        silences.*,
+        segments.segment_number,
+        {{ next_month(month_of('silences.started_on')) }} as first_month,
+        coalesce(silences.ended_on, {{ as_of_date() }}) as watched_until
+    from silences
+    inner join buyers on silences.customer_id = buyers.customer_id
+    inner join segments
+        on
+            buyers.acquisition_year = segments.acquisition_year
+            and buyers.acquisition_source is not distinct from segments.acquisition_source
+            and buyers.region is not distinct from segments.region
+            and silences.value_tier = segments.value_tier
+    where
+        {{ next_month(month_of('silences.started_on')) }}
+        <= coalesce(silences.ended_on, {{ as_of_date() }})
+
+),
+
 judged as (
 
     select
-        thresholds.definition_id,
-        silences.customer_id,
-        silences.started_on,
-        silences.ended_on,
-        silences.value_at_stake,
-        silences.value_tier,
-        {{ lost_on('silences', 'thresholds') }} as lost_on
-    from silences
+        thresholds.definition_order,
+        running.segment_number,
+        running.first_month,
+        running.watched_until,
+        running.value_at_stake,
+        {{ lost_on('running', 'thresholds') }} as lost_on
+    from running
     inner join thresholds
         on
-            silences.started_on >= thresholds.valid_from
-            and silences.started_on < thresholds.valid_before
+            running.started_on >= thresholds.valid_from
+            and running.started_on < thresholds.valid_before
 
 ),
 
 spans as (
 
     select
-        definition_id,
-        customer_id,
-        value_at_stake,
-        value_tier,
-        {{ next_month(month_of('started_on')) }} as first_month,
-        {{ month_of('least(lost_on, coalesce(ended_on, ' ~ as_of_date() ~ '), ' ~ as_of_date() ~ ')') }}
-            as last_month,
-        lost_on <= coalesce(ended_on, {{ as_of_date() }}) as is_lost
+        definition_order,
+        segment_number,
+        first_month,
+        {{ month_of('least(lost_on, watched_until)') }} as last_month,
+        count(*) as active_count,
+        count_if(lost_on <= watched_until) as lost_count,
+        sum(value_at_stake) filter (where lost_on <= watched_until) as lost_value
     from judged
+    where first_month <= least(lost_on, watched_until)
+    group by all
 
 ),
 
 final as (
 
     select
-        spans.definition_id,
+        thresholds.definition_id,
         spans.first_month,
         spans.last_month,
-        spans.value_tier,
-        segments.acquisition_year,
+        segments.value_tier,
+        {{ as_text('segments.acquisition_year') }} as acquisition_year,
         segments.acquisition_source,
         segments.region,
-        count(*) as active_count,
-        count_if(spans.is_lost) as lost_count,
-        cast(coalesce(sum(spans.value_at_stake) filter (where spans.is_lost), 0) as decimal(18, 2))
-            as lost_value
+        spans.active_count,
+        spans.lost_count,
+        cast(coalesce(spans.lost_value, 0) as decimal(18, 2)) as lost_value
     from spans
-    inner join segments on spans.customer_id = segments.customer_id
-    where spans.first_month <= spans.last_month
-    group by all
+    inner join thresholds on spans.definition_order = thresholds.definition_order
+    inner join segments on spans.segment_number = segments.segment_number
 
 )
 

@@ -7,7 +7,11 @@
 -- the next) are down against all cycles before them. Two earlier cycles at least make a baseline.
 with purchase_days as (
 
-    select * from {{ ref('int_purchase_days') }}
+    select purchase_days.*
+    from {{ ref('int_purchase_days') }} as purchase_days
+    inner join {{ ref('int_buyers') }} as buyers
+        on purchase_days.customer_id = buyers.customer_id
+    where buyers.purchase_day_count >= 5
 
 ),
 

@@ -20,6 +20,7 @@ valued as (
                 range between interval '364 days' preceding and current row
             ) as decimal(18, 2)
         ) as value_at_stake,
+        min(case when sale_line_count > 0 then ordered_on end) over so_far as first_purchased_on,
         cast(sum(net_revenue) over so_far as decimal(18, 2)) as revenue_to_date,
         cast(sum(sale_quantity) over so_far as decimal(18, 3)) as quantity_to_date,
         cast(sum(sale_line_count) over so_far as bigint) as line_count_to_date
@@ -38,6 +39,7 @@ final as (
         customer_id,
         ordered_on as purchased_on,
         cast(row_number() over purchases as integer) as purchase_number,
+        first_purchased_on,
         lead(ordered_on) over purchases as next_purchased_on,
         value_at_stake,
         revenue_to_date,

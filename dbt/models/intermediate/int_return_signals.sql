@@ -8,12 +8,13 @@ with customer_days as (
 
 ),
 
+-- Whoever never returned anything, or has no baseline yet, cannot signal.
 returning_customers as (
 
     select customer_id
     from customer_days
     group by customer_id
-    having sum(return_amount) > 0
+    having sum(return_amount) > 0 and count_if(sale_line_count > 0) >= 4
 
 ),
 

@@ -1,5 +1,7 @@
 {%- set basis = var('churn_basis') -%}
 {%- set has_seasons = 'season' in (var('churn_definitions') | map(attribute='method')) -%}
+{#- Where purchases alone count, the purchase days say it all and nothing needs to be stored. -#}
+{{ config(materialized='view' if basis == 'purchase' and not has_seasons else 'table') }}
 
 -- depends_on: {{ ref('int_seasons') }}, {{ ref('int_interaction_days') }}, {{ ref('int_buyers') }}
 -- A silence begins with an activity of a buyer and ends before the next. What counts as activity is
@@ -16,8 +18,11 @@ activities as (
     select
         customer_id,
         purchased_on as active_on,
+        purchase_number as activity_number,
+        first_purchased_on as first_active_on,
+        next_purchased_on as next_active_on,
         purchase_number,
-        purchased_on as last_purchase_on,
+        purchased_on,
         next_purchased_on,
         value_at_stake
     from purchase_days
@@ -28,8 +33,7 @@ interaction_days as (
 
     select
         interaction_days.customer_id,
-        interaction_days.interacted_on as active_on,
-        false as is_purchase
+        interaction_days.interacted_on as active_on
     from {{ ref('int_interaction_days') }} as interaction_days
     inner join {{ ref('int_buyers') }} as buyers
         on interaction_days.customer_id = buyers.customer_id
@@ -41,8 +45,7 @@ purchases as (
 
     select
         customer_id,
-        purchased_on as active_on,
-        true as is_purchase
+        purchased_on as active_on
     from purchase_days
     {% if basis == 'interaction' %}
         -- The relationship begins with a purchase, and where a source has no interactions at all
@@ -68,69 +71,69 @@ active_days as (
 
 ),
 
+numbered as (
+
+    select
+        customer_id,
+        active_on,
+        row_number() over activities as activity_number,
+        first_value(active_on) over activities as first_active_on,
+        lead(active_on) over activities as next_active_on
+    from active_days
+    window activities as (partition by customer_id order by active_on nulls last)
+
+),
+
 activities as (
 
     select
-        active_days.customer_id,
-        active_days.active_on,
+        numbered.*,
         purchase_days.purchase_number,
-        purchase_days.purchased_on as last_purchase_on,
+        purchase_days.purchased_on,
         purchase_days.next_purchased_on,
         purchase_days.value_at_stake
-    from active_days
+    from numbered
     -- The latest purchase by then.
     inner join purchase_days
         on
-            active_days.customer_id = purchase_days.customer_id
-            and active_days.active_on >= purchase_days.purchased_on
+            numbered.customer_id = purchase_days.customer_id
+            and numbered.active_on >= purchase_days.purchased_on
             and (
-                active_days.active_on < purchase_days.next_purchased_on
+                numbered.active_on < purchase_days.next_purchased_on
                 or purchase_days.next_purchased_on is null
             )
 
 ),
 {%- endif %}
 
-measured as (
-
-    select
-        *,
-        lead(active_on) over activities as ended_on,
-        -- The expected gap is this quotient: the customer's own gaps and two typical ones, which
-        -- steady it while there are few. Kept apart so that rules compare whole numbers.
-        cast(
-            {{ days_between('first_value(active_on) over activities', 'active_on') }}
-            + 2 * {{ var('typical_gap_days') }} as integer
-        ) as expected_gap_days_total,
-        cast(row_number() over activities + 1 as integer) as expected_gap_count
-    from activities
-    window activities as (partition by customer_id order by active_on nulls last)
-
-),
-
 final as (
 
     select
-        measured.customer_id,
-        measured.active_on as started_on,
-        measured.ended_on,
-        measured.purchase_number as purchase_day_count,
-        measured.last_purchase_on,
-        measured.next_purchased_on,
-        measured.value_at_stake,
-        measured.expected_gap_days_total,
-        measured.expected_gap_count,
+        activities.customer_id,
+        activities.active_on as started_on,
+        activities.next_active_on as ended_on,
+        activities.purchase_number as purchase_day_count,
+        activities.purchased_on as last_purchase_on,
+        activities.next_purchased_on,
+        activities.value_at_stake,
+        -- The expected gap is this quotient: the customer's own gaps and two typical ones, which
+        -- steady it while there are few. Kept apart so that rules compare whole numbers.
+        cast(
+            {{ days_between('activities.first_active_on', 'activities.active_on') }}
+            + 2 * {{ var('typical_gap_days') }} as integer
+        ) as expected_gap_days_total,
+        cast(activities.activity_number + 1 as integer) as expected_gap_count,
         {% if has_seasons -%}
             seasons.passed_on as season_passed_on
         {%- else -%}
             cast(null as date) as season_passed_on
         {%- endif %}
-    from measured
+    from activities
     {% if has_seasons %}
         left join {{ ref('int_seasons') }} as seasons
             on
-                measured.active_on >= seasons.silences_from
-                and measured.active_on < seasons.silences_before
+                activities.active_on >= seasons.silences_from
+                and activities.active_on < seasons.silences_before
     {% endif %}
 
 )

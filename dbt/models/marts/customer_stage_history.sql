@@ -6,15 +6,10 @@ with rules as (
 
 intervals as (
 
-    select * from {{ ref('int_lifecycle_intervals') }}
-
-    union all
-
-    select * from {{ ref('int_loyalty_intervals') }}
-
-    union all
-
-    select * from {{ ref('int_contact_intervals') }}
+    {% for axis in ('lifecycle', 'loyalty', 'contact') %}
+        select * from {{ ref('int_' ~ axis ~ '_intervals') }}
+        {{ "union all" if not loop.last }}
+    {% endfor %}
 
 ),
 
