@@ -26,6 +26,8 @@ from dagster_project.sources import load_source
 from dagster_project.warehouse import literal
 
 SOURCE = "simulated"
+# Of plain SQL and of the loader alone.
+REPEATS = 2
 SLOWEST = 15
 NOT_MEASURED = "–"
 
@@ -129,21 +131,21 @@ def _benchmark(result: Result, data_dir: Path, seed: int, memory_limit: str) -> 
     _say("plain SQL")
     database = data_dir / "plain.duckdb"
     module = (sys.executable, "-m", plain.__name__)
-    measured = measure(*module, SOURCE, day_before, database, **limits)
-    steps = {} if measured.code else json.loads(measured.output)
+    measured, steps = _quickest(*module, SOURCE, day_before, database, **limits)
     for name, seconds in steps.items():
         result.add_seconds(f"plain SQL: {name}", seconds)
     # Without the start of Python, in favour of the yardstick.
     plain_seconds = sum(steps.values())
     result.add_program("plain SQL", measured, plain_seconds)
+    plain_load_seconds = steps["load"]
     result.add_bytes("plain SQL: on disk", database.stat().st_size)
     database.unlink()
 
     _say("the loader alone")
     module = (sys.executable, "-m", loader.__name__)
-    measured = measure(*module, SOURCE, database, **limits)
-    loader_seconds = 0.0 if measured.code else json.loads(measured.output)["load"]
-    result.add_program("loader alone", measured, loader_seconds)
+    measured, steps = _quickest(*module, SOURCE, database, **limits)
+    result.add_program("loader alone", measured, sum(steps.values()))
+    loader_seconds = steps["load"]
     database.unlink()
 
     _say("full build")
@@ -153,9 +155,23 @@ def _benchmark(result: Result, data_dir: Path, seed: int, memory_limit: str) -> 
     withheld.rename(paths.landing / withheld.name)
     next_day, result.next_day_nodes = _run(result, "next day", paths, limits)
 
-    result.add_ratio("loader / plain SQL: load", loader_seconds, steps["load"])
+    result.add_ratio("loader / plain SQL: load", loader_seconds, plain_load_seconds)
     result.add_ratio("full build / plain SQL", full.seconds, plain_seconds)
     result.add_ratio("next day / full build", next_day.seconds, full.seconds)
+
+
+def _quickest(*command: object, **limits: object) -> tuple[Measured, dict[str, float]]:
+    """Run a program a few times; return the quickest, and the seconds of its steps.
+
+    It is short, so a moment's other work on the machine would tell too much.
+    """
+    runs = []
+    for _ in range(REPEATS):
+        measured = measure(*command, **limits)
+        if measured.code:
+            return measured, {}
+        runs.append((measured, json.loads(measured.output)))
+    return min(runs, key=lambda run: sum(run[1].values()))
 
 
 def withhold_day(paths: SourcePaths, day: date, folder: Path) -> Path:

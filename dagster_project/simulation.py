@@ -302,12 +302,12 @@ def _define_draws(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
     """Define the draws: `chance` is uniform between 0 and 1, both excluded; `normal` standard.
 
     A hash of several values joins their hashes by exclusive or, which leaves draws whose last
-    value differs tied to each other; hashing once more unties them. 53 bits fill a double. The
-    normal draw is Box and Muller's (1958).
+    value differs tied to each other; hashing once more unties them. Of 52 bits and a half added a
+    double keeps every one. The normal draw is Box and Muller's (1958).
     """
     connection.execute(f"""
         create macro chance(purpose, customer, number) as
-            ((hash(hash({seed}, purpose, customer, number)) >> 11)::double + 0.5) / pow(2, 53);
+            ((hash(hash({seed}, purpose, customer, number)) >> 12)::double + 0.5) / pow(2, 52);
 
         create macro normal(purpose, customer, number) as
             sqrt(-2 * ln(chance(purpose || ', distance', customer, number)))
