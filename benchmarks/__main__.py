@@ -149,11 +149,11 @@ def _benchmark(result: Result, data_dir: Path, seed: int, memory_limit: str) -> 
     database.unlink()
 
     _say("full build")
-    full, result.full_nodes = _run(result, "full build", paths, limits, "--as-of", day_before)
+    full = _run(result, "full build", result.full_nodes, paths, limits, "--as-of", day_before)
 
     _say("the next day's run")
     withheld.rename(paths.landing / withheld.name)
-    next_day, result.next_day_nodes = _run(result, "next day", paths, limits)
+    next_day = _run(result, "next day", result.next_day_nodes, paths, limits)
 
     result.add_ratio("loader / plain SQL: load", loader_seconds, plain_load_seconds)
     result.add_ratio("full build / plain SQL", full.seconds, plain_seconds)
@@ -203,9 +203,14 @@ def _remove_former(paths: SourcePaths) -> None:
 
 
 def _run(
-    result: Result, name: str, paths: SourcePaths, limits: dict, *arguments: object
-) -> tuple[Measured, dict[str, float]]:
-    """Run `winback`; add its phases; return what it took and the seconds of dbt's nodes."""
+    result: Result,
+    name: str,
+    nodes: dict[str, float],
+    paths: SourcePaths,
+    limits: dict[str, object],
+    *arguments: object,
+) -> Measured:
+    """Run `winback`; add its phases, and to `nodes` the seconds of dbt's models and tests."""
     measured = winback("run", "--source", SOURCE, *arguments, **limits)
     seconds = phase_seconds(paths)
     for phase in PHASES:
@@ -213,10 +218,11 @@ def _run(
             result.add_seconds(f"{name}: {phase}", seconds[phase])
     # Starting up, planning and summing up.
     result.add_seconds(f"{name}: the rest", measured.seconds - sum(seconds.values()))
-    result.add_program(name, measured)
+    nodes.update(node_seconds(paths))
     result.add_bytes(f"{name}: warehouse on disk", bytes_below(paths.warehouse_dir))
     result.add_bytes(f"{name}: release on disk", bytes_below(paths.current.resolve()))
-    return measured, node_seconds(paths)
+    result.add_program(name, measured)
+    return measured
 
 
 def report(results: list[Result]) -> str:

@@ -43,20 +43,20 @@ def manifest() -> dict[str, Any]:
 
 
 def published_tables() -> list[PublishedTable]:
-    """Return the models of `models/marts` with the descriptions their readers get."""
-    models = [
+    """Return the models and seeds of schema `marts` with the descriptions their readers get."""
+    nodes = [
         node
         for node in manifest()["nodes"].values()
-        if node["resource_type"] == "model" and node["schema"] == "marts"
+        if node["resource_type"] in ("model", "seed") and node["schema"] == "marts"
     ]
     return [
         PublishedTable(
-            name=model["name"],
-            description=model["description"],
-            columns={name: column["description"] for name, column in model["columns"].items()},
-            order_by=model["meta"]["order_by"],
+            name=node["name"],
+            description=node["description"],
+            columns={name: column["description"] for name, column in node["columns"].items()},
+            order_by=node["meta"]["order_by"],
         )
-        for model in sorted(models, key=lambda model: model["name"])
+        for node in sorted(nodes, key=lambda node: node["name"])
     ]
 
 

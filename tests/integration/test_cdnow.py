@@ -4,9 +4,10 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
@@ -153,6 +154,51 @@ def test_cohorts_are_as_published(
         "where retained_customer_count > 0"
     ).fetchall()
     assert {row[:2]: row[2] for row in found} == dict(cells)
+
+
+def test_losses_are_as_published(published: duckdb.DuckDBPyConnection) -> None:
+    """By 90 days, which is the source's own definition: that of the reference figures."""
+    assert published.execute(
+        "select method, first_time_lost_days, repeat_lost_days from churn_definitions "
+        "where definition_id = 'active'"
+    ).fetchall() == [("fixed", 90, 90)]
+    assert published.execute(
+        "select count(*) from customers where lifecycle_stage = 'lost'"
+    ).fetchone() == (2057,)
+    assert published.execute(
+        "select count(regained_on), count(*) filter (is_open) from lost_episodes"
+    ).fetchone() == (1085, 2057)
+    assert published.execute(
+        "select sum(lost_customer_count), sum(recovered_customer_count) "
+        "from lost_customers_by_month"
+    ).fetchone() == (1085 + 2057, 1085)
+
+
+@pytest.mark.parametrize("definition", ["active", "fixed_90"])
+def test_the_back_test_is_as_published(
+    published: duckdb.DuckDBPyConnection, definition: str
+) -> None:
+    assert published.execute(
+        "select customer_count, called_lost_count, false_lost_count, missed_count "
+        "from churn_definition_backtest "
+        "where definition_id = ? and cutoff_on = date '1998-04-01' and horizon_days = 90",
+        [definition],
+    ).fetchall() == [(2357, 1971, 129, 216)]
+
+
+def test_losses_are_as_plain_python_counts(
+    published: duckdb.DuckDBPyConnection, purchases: list[tuple[str, date, Decimal]]
+) -> None:
+    days: dict[str, set[date]] = defaultdict(set)
+    for customer, day, _ in purchases:
+        days[customer].add(day)
+    end, threshold, expected = date(1998, 6, 30), timedelta(days=90), []
+    for customer, bought in days.items():
+        for day, after in pairwise([*sorted(bought), None]):
+            if (after or end) - day > threshold:
+                expected.append((customer, day + threshold + timedelta(days=1), after))
+    found = published.execute("select customer_id, lost_on, regained_on from lost_episodes")
+    assert sorted(found.fetchall(), key=str) == sorted(expected, key=str)
 
 
 def test_gates_and_inputs_are_on_record(

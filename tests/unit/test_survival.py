@@ -42,8 +42,9 @@ def package_file(package: str, name: str) -> Path:
 def cdnow(file_name: str) -> Purchases:
     bought = defaultdict(set)
     for line in package_file("lifetimes", file_name).read_text().splitlines():
-        if line.strip():
-            customer, *_, day, _, _ = line.split()
+        customer, *_, day, _, _ = line.split() or [""] * 4
+        # A header has no day, nor has a line without anything.
+        if day.isdigit():
             bought[customer].add(datetime.strptime(day, "%Y%m%d").date())
     return {customer: sorted(days) for customer, days in bought.items()}
 

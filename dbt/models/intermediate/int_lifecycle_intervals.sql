@@ -1,6 +1,6 @@
 -- The lifecycle rule that held for each customer on each day, as intervals without gap or overlap.
--- Every silence changes the rule on a few days that are known beforehand; only the days on which it
--- really changes become rows.
+-- Every silence can change the rule on its first day and on a few later ones that are known
+-- beforehand, in the order of precedence of the rules.
 with known_customers as (
 
     select * from {{ ref('int_known_customers') }}
@@ -89,35 +89,6 @@ dated as (
 
 ),
 
--- The rules in the order of precedence, for the last day of the silence.
-ruled as (
-
-    select
-        *,
-        case when alert_alarm_on = started_on then 'alarm_by_alert' else first_rule_id end
-            as opening_rule_id,
-        case
-            when ends_before > lost_on then lost_rule_id
-            when ends_before > own_rhythm_alarm_on then 'alarm_over_own_rhythm'
-            when ends_before > two_thirds_alarm_on then 'alarm_over_two_thirds'
-            when ends_before > alert_alarm_on then 'alarm_by_alert'
-            when ends_before > vulnerable_on then 'vulnerable_no_rhythm'
-            else first_rule_id
-        end as closing_rule_id
-    from dated
-
-),
-
-compared as (
-
-    select
-        *,
-        lag(closing_rule_id) over (partition by customer_id order by started_on nulls last)
-            as former_rule_id
-    from ruled
-
-),
-
 changes as (
 
     select
@@ -136,10 +107,10 @@ changes as (
     select
         customer_id,
         started_on as changed_on,
-        opening_rule_id as rule_id,
+        case when alert_alarm_on = started_on then 'alarm_by_alert' else first_rule_id end
+            as rule_id,
         value_at_stake
-    from compared
-    where former_rule_id is null or opening_rule_id <> former_rule_id
+    from dated
 
     union all
 
@@ -148,7 +119,7 @@ changes as (
         vulnerable_on as changed_on,
         'vulnerable_no_rhythm' as rule_id,
         value_at_stake
-    from compared
+    from dated
     where
         vulnerable_on < ends_before
         and vulnerable_on < least(two_thirds_alarm_on, own_rhythm_alarm_on, lost_on)
@@ -161,7 +132,7 @@ changes as (
         alert_alarm_on as changed_on,
         'alarm_by_alert' as rule_id,
         value_at_stake
-    from compared
+    from dated
     where
         alert_alarm_on > started_on
         and alert_alarm_on < ends_before
@@ -174,7 +145,7 @@ changes as (
         two_thirds_alarm_on as changed_on,
         'alarm_over_two_thirds' as rule_id,
         value_at_stake
-    from compared
+    from dated
     where
         two_thirds_alarm_on < ends_before
         and two_thirds_alarm_on < own_rhythm_alarm_on
@@ -186,7 +157,7 @@ changes as (
         own_rhythm_alarm_on as changed_on,
         'alarm_over_own_rhythm' as rule_id,
         value_at_stake
-    from compared
+    from dated
     where own_rhythm_alarm_on < ends_before and own_rhythm_alarm_on < lost_on
 
     union all
@@ -196,7 +167,7 @@ changes as (
         lost_on as changed_on,
         lost_rule_id as rule_id,
         value_at_stake
-    from compared
+    from dated
     where lost_on < ends_before
 
 ),
