@@ -7,13 +7,14 @@ import pytest
 from shop import LAST_DAY, make_shop, write_csv
 
 from dagster_project import checks
-from dagster_project.assets import raw_assets
+from dagster_project.assets import _with_row_counts, model_assets, raw_assets
 from dagster_project.history import EventLog
 from dagster_project.planning import plan_load
 from dagster_project.progress import progress_logger, show_models_only
 from dagster_project.resources import SourceRun
 from dagster_project.schedules import range_tags
 from dagster_project.sources import load_source
+from dagster_project.warehouse import connect
 
 # Long enough not to turn up in a hash or a time by chance.
 PERSONAL = ("@example.org", "49 30 5550", "49305550", "北京")
@@ -60,6 +61,22 @@ def test_of_dbt_a_line_a_model_and_trouble_are_shown(capsys: pytest.CaptureFixtu
         "    marts.customers (0.44s)",
         "    12:00:04  3 of 9 FAIL 2 stages_known .... [FAIL 2 in 0.05s]",
     ]
+
+
+@pytest.mark.parametrize("table", ["customers", "churn_presets", "stage_rules"])
+def test_models_and_seeds_show_how_many_rows_they_have(table: str, tmp_path: Path) -> None:
+    paths = make_shop(tmp_path / "data")
+    with connect(paths) as connection:
+        connection.execute("create schema marts")
+        connection.execute(f"create table marts.{table} as from range(20)")
+    run = SourceRun(source_name=paths.source, data_dir=str(paths.data_dir))
+    (output,) = [
+        name
+        for name, key in model_assets().keys_by_output_name.items()
+        if key == dg.AssetKey(["marts", table])
+    ]
+    (event,) = _with_row_counts(run, [dg.Output(None, output_name=output)])
+    assert event.metadata["dagster/row_count"].value == 20
 
 
 def test_no_personal_data_reaches_the_event_log(tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def test_the_questions_of_the_readme_have_answers(published: duckdb.DuckDBPyConn
     listed = published.execute("select table_name from duckdb_tables() where not temporary")
     assert sorted(tables) == sorted(name for (name,) in listed.fetchall())
     for table, question in zip(tables, questions, strict=True):
-        assert f"{table} " in question or f"{table})" in question, table
+        assert re.search(rf"\b{table}\b", question), table
         assert published.execute(question).fetchall(), question
 
 
