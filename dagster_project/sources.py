@@ -33,6 +33,8 @@ from dagster_project.errors import ConfigurationError
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 
 TEMPLATE = "template"
+# What customers did besides buying.
+INTERACTION_TABLES = frozenset({"interactions", "campaign_responses", "exit_surveys"})
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _DATE_DIRECTIVES = ({"%Y", "%y"}, {"%m", "%b", "%B", "%-m"}, {"%d", "%-d"})
@@ -321,6 +323,7 @@ class Source(_Part):
             "time_zone": self.time_zone,
             "margin_rate": str(self.margin_rate),
             "churn_basis": self.churn_basis,
+            "has_interactions": not INTERACTION_TABLES.isdisjoint(self.tables),
             "churn_definitions": [one.variables() for one in self.churn_definitions],
             "typical_gap_days": self.typical_gap_days,
             "alarm_gap_count": self.settings.alarm_gap_count,

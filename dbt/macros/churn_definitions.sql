@@ -30,9 +30,9 @@
                 {%- do calendar.append(("%04d-%s" | format(year, start), "%04d-%s" | format(end_year, end))) -%}
             {%- endfor -%}
         {%- endfor -%}
-        {%- for starts_on, ends_on in calendar if not loop.first -%}
+        {%- for starts_on, ends_on in calendar[1:] -%}
             {%- do found.append({
-                "silences_from": [calendar[loop.index - 1][0], version.valid_from] | max,
+                "silences_from": [calendar[loop.index0][0], version.valid_from] | max,
                 "silences_before": [starts_on, version.valid_before] | min,
                 "ends_on": ends_on,
             }) -%}

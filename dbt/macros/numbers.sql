@@ -13,6 +13,15 @@
 {%- endmacro %}
 
 
+{#- An amount, which may be negative, divided by a count and rounded half away from zero. -#}
+{% macro amount_per(amount, count) -%}
+    cast(
+        {{ quotient("100 * abs(" ~ amount ~ ")", count, 0) }} * 0.01 * sign({{ amount }})
+        as decimal(18, 2)
+    )
+{%- endmacro %}
+
+
 {#- Whole part of the quotient of two whole numbers that are not negative. -#}
 {% macro whole_quotient(numerator, denominator) -%}
     cast(floor(({{ numerator }}) / ({{ denominator }})) as bigint)

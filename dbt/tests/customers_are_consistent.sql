@@ -14,6 +14,8 @@ where
     or (lifecycle_stage = 'prospect') <> (expected_gap_days is null)
     or (lifecycle_stage = 'prospect') <> (value_tier is null)
     or (lifecycle_stage = 'lost') <> (lost_on is not null)
-    or (lifecycle_stage = 'lost') <> (coalesce(hiatus_days, 0) > lost_threshold_days)
-    or lost_on <> {{ plus_days('last_purchase_on', 'lost_threshold_days + 1') }}
+    {% if var('churn_basis') == 'purchase' %}
+        or (lifecycle_stage = 'lost') <> (coalesce(hiatus_days, 0) > lost_threshold_days)
+        or lost_on <> {{ plus_days('last_purchase_on', 'lost_threshold_days + 1') }}
+    {% endif %}
     or (value_at_stake <= 0 and value_tier <> 'low')

@@ -105,6 +105,7 @@ final as (
         -- Precision of so many times the base rate, compared without dividing.
         alerts_by_month.alert_type = 'overdue' or (
             alerts_by_month.alert_count >= 30
+            and alerts_by_month.right_count > 0
             and base_by_month.base_count > 0
             and alerts_by_month.right_count * base_by_month.base_count
             >= {{ var('alert_lift') }} * base_by_month.base_lost_count * alerts_by_month.alert_count

@@ -8,34 +8,13 @@ with silences as (
 
 signals as (
 
-    select * from {{ ref('int_decline_signals') }}
-
-    union all
-
-    select * from {{ ref('int_return_signals') }}
-
-),
-
--- What became of the cycle that a signal fell into.
-followed as (
-
     select
-        signals.customer_id,
-        signals.purchase_number,
-        signals.alert_type,
-        signals.baseline,
-        signals.observed,
-        signals.threshold,
-        min(greatest(signals.signalled_on, silences.started_on)) as raised_on,
-        min(silences.next_purchased_on) as next_purchased_on,
-        min(silences.lost_on) filter (where silences.is_lost) as lost_on,
-        min(silences.next_lost_on) as next_lost_on
-    from signals
-    inner join silences
-        on
-            signals.customer_id = silences.customer_id
-            and signals.purchased_on = silences.last_purchase_on
-    group by all
+        *,
+        -- A loss in the cycle of the signal, before the next purchase.
+        case
+            when next_lost_on <= next_purchased_on or next_purchased_on is null then next_lost_on
+        end as lost_on
+    from {{ ref('int_alert_signals') }}
 
 ),
 
@@ -49,7 +28,7 @@ continued as (
             and lag(lost_on) over signals_in_order is null,
             false
         ) as is_continuation
-    from followed
+    from signals
     window signals_in_order as (
         partition by customer_id, alert_type order by purchase_number nulls last
     )
@@ -74,8 +53,13 @@ declines as (
     select
         customer_id,
         alert_type,
-        min(raised_on) as raised_on,
-        max_by(coalesce(lost_on, next_purchased_on), purchase_number) as cleared_on,
+        min(signalled_on) as raised_on,
+        -- An open one must not give way to the one before, as a null would.
+        nullif(
+            max_by(
+                coalesce(lost_on, next_purchased_on, cast('9999-12-31' as date)), purchase_number
+            ), cast('9999-12-31' as date)
+        ) as cleared_on,
         max(lost_on) is not null as is_cleared_by_loss,
         min_by(baseline, purchase_number) as baseline,
         min_by(observed, purchase_number) as observed,

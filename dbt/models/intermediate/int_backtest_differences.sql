@@ -31,19 +31,30 @@ counts as (
         sum(customer_count) as customer_count,
         sum(called_lost_count) as called_lost_count,
         sum(false_lost_count) as false_lost_count,
-        sum(gone_count) as gone_count
+        sum(gone_count) as gone_count,
+        sum(customer_count - gone_count - false_lost_count) as rightly_kept_count
     from {{ ref('int_backtest_counts') }}
     group by definition_id, horizon_days, group_number
+
+),
+
+customer_groups as (
+
+    select distinct group_number
+    from counts
 
 ),
 
 drawn_groups as (
 
     select
-        group_number,
-        replicate,
-        {{ hash_bucket(as_text('group_number') ~ " || '|' || " ~ as_text('replicate')) }} as bucket
-    from (select distinct group_number from counts) as customer_groups
+        customer_groups.group_number,
+        replicates.replicate,
+        {{ hash_bucket(
+            as_text('customer_groups.group_number') ~ " || '|' || "
+            ~ as_text('replicates.replicate')
+        ) }} as bucket
+    from customer_groups
     cross join replicates
 
 ),
@@ -77,11 +88,7 @@ replicated as (
         sum(weights.weight * (counts.called_lost_count - counts.false_lost_count))
             as rightly_lost_count,
         sum(weights.weight * counts.gone_count) as gone_count,
-        sum(
-            weights.weight * (
-                counts.customer_count - counts.gone_count - counts.false_lost_count
-            )
-        ) as rightly_kept_count,
+        sum(weights.weight * counts.rightly_kept_count) as rightly_kept_count,
         sum(weights.weight * (counts.customer_count - counts.gone_count)) as returned_count
     from counts
     inner join weights on counts.group_number = weights.group_number
@@ -98,7 +105,8 @@ replicated_scores as (
         replicate,
         case
             when gone_count > 0 and returned_count > 0
-                then {{ float_quotient('rightly_lost_count', '2 * gone_count') }}
+                then
+                    {{ float_quotient('rightly_lost_count', '2 * gone_count') }}
                     + {{ float_quotient('rightly_kept_count', '2 * returned_count') }}
         end as balanced_accuracy
     from replicated
@@ -116,7 +124,10 @@ differences as (
             order by
                 replicated_scores.balanced_accuracy - best.balanced_accuracy nulls last,
                 replicated_scores.replicate nulls last
-        ) as position
+        ) as draw_order,
+        count(*) over (
+            partition by replicated_scores.definition_id, replicated_scores.horizon_days
+        ) as difference_count
     from replicated_scores
     inner join scores
         on replicated_scores.horizon_days = scores.horizon_days and scores.is_best
@@ -129,18 +140,19 @@ differences as (
 
 ),
 
+-- The replicates at 2.5% and 97.5% of those that could be compared.
 final as (
 
     select
         definition_id,
         horizon_days,
         {{ rounded(
-            'max(case when position = ' ~ (replicate_count * 0.025) | round(0, 'ceil') | int
-            ~ ' then difference end)', 6
+            'max(case when 40 * draw_order >= difference_count'
+            ~ ' and 40 * (draw_order - 1) < difference_count then difference end)', 6
         ) }} as difference_low,
         {{ rounded(
-            'max(case when position = ' ~ (replicate_count * 0.975) | round(0, 'ceil') | int
-            ~ ' then difference end)', 6
+            'max(case when 40 * draw_order >= 39 * difference_count'
+            ~ ' and 40 * (draw_order - 1) < 39 * difference_count then difference end)', 6
         ) }} as difference_high
     from differences
     group by definition_id, horizon_days

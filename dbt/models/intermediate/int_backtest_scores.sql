@@ -1,6 +1,7 @@
 -- Each definition over all cutoffs, and the best of a horizon: the highest balanced accuracy among
 -- those that do not call too many lost who come back. Accuracy alone would be no criterion: where
--- most are gone, calling everybody lost wins it. Of equals the plainest comes first.
+-- most are gone, calling everybody lost wins it. Of equals a fixed number of days wins, and of
+-- these the one in force.
 with counts as (
 
     select
@@ -21,7 +22,8 @@ definitions as (
 
     select
         definition_id,
-        min(definition_order) as definition_order
+        min(definition_order) as definition_order,
+        bool_and(method = 'fixed') as is_plain
     from {{ ref('int_churn_definitions') }}
     group by definition_id
 
@@ -32,6 +34,7 @@ rated as (
     select
         counts.*,
         definitions.definition_order,
+        definitions.is_plain,
         {{ share('counts.false_lost_count', 'counts.called_lost_count') }} as false_lost_rate,
         {{ share('counts.missed_count', 'counts.gone_count') }} as missed_rate,
         {{ share(
@@ -56,6 +59,7 @@ final as (
             partition by horizon_days
             order by
                 case when is_eligible then balanced_accuracy end desc nulls last,
+                is_plain desc nulls last,
                 definition_order asc nulls last
         ) = 1 as is_best
     from rated

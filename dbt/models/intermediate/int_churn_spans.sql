@@ -16,6 +16,13 @@ thresholds as (
 
 ),
 
+tiers as (
+
+    select distinct value_tier
+    from silences
+
+),
+
 buyers as (
 
     select
@@ -29,26 +36,33 @@ buyers as (
 
 ),
 
+customer_kinds as (
+
+    select distinct
+        acquisition_year,
+        acquisition_source,
+        region
+    from buyers
+
+),
+
 -- Numbered, so that silences are grouped by whole numbers and not by names.
 segments as (
 
     select
-        *,
+        customer_kinds.acquisition_year,
+        customer_kinds.acquisition_source,
+        customer_kinds.region,
+        tiers.value_tier,
         row_number() over (
             order by
-                acquisition_year asc nulls last,
-                acquisition_source asc nulls last,
-                region asc nulls last,
-                value_tier asc nulls last
+                customer_kinds.acquisition_year asc nulls last,
+                customer_kinds.acquisition_source asc nulls last,
+                customer_kinds.region asc nulls last,
+                tiers.value_tier asc nulls last
         ) as segment_number
-    from (select distinct acquisition_year, acquisition_source, region from buyers) as customer_kinds
-    cross join (
-        select 'high' as value_tier
-        union all
-        select 'middle' as value_tier
-        union all
-        select 'low' as value_tier
-    ) as value_tiers
+    from customer_kinds
+    cross join tiers
 
 ),
 

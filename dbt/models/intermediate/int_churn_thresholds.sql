@@ -45,6 +45,8 @@ returned as (
             and horizons.horizon_days >= gap_survival.gap_days
     where horizons.gap_count >= 50 and horizons.event_count >= 20
     group by horizons.cutoff_on, horizons.buyer_group
+    -- Nobody who came back only after the horizon can tell how long it takes within it.
+    having min(gap_survival.silent_rate) < 1
 
 ),
 

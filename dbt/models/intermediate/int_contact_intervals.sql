@@ -71,7 +71,7 @@ changes as (
         customer_id,
         changed_on,
         max_by(rule_id, precedence) as rule_id,
-        max(value_at_stake) as value_at_stake
+        max_by(value_at_stake, precedence) as value_at_stake
     from dates
     group by customer_id, changed_on
 

@@ -46,7 +46,9 @@ final as (
             as decimal(18, 2)
         ) as sale_amount,
         cast(
-            coalesce(-sum(transactions.amount) filter (where transactions.is_return_line), 0)
+            coalesce(-sum(transactions.amount) filter (
+                where transactions.is_return_line and transactions.amount < 0
+            ), 0)
             as decimal(18, 2)
         ) as return_amount,
         cast(

@@ -1,7 +1,4 @@
 {%- set kept_share = "(1 - " ~ var('decline_share') ~ ")" -%}
-{%- set metrics = {
-    'value_down': 'revenue', 'volume_down': 'quantity', 'basket_narrowing': 'line_count',
-} -%}
 
 -- Purchase days at whose end the last two of the customer's own cycles (from one purchase day to
 -- the next) are down against all cycles before them. Two earlier cycles at least make a baseline.
@@ -21,17 +18,17 @@ cycles as (
         customer_id,
         purchased_on,
         purchase_number,
-        {{ days_between('lag(purchased_on, 2) over purchases', 'purchased_on') }} as recent_days,
-        {{ days_between(
-            'first_value(purchased_on) over purchases', 'lag(purchased_on, 2) over purchases'
-        ) }} as earlier_days,
-        {% for metric in metrics.values() %}
-            {{ metric }}_to_date - lag({{ metric }}_to_date, 2) over purchases
-                as recent_{{ metric }},
-            lag({{ metric }}_to_date, 2) over purchases
-            - first_value({{ metric }}_to_date) over purchases as earlier_{{ metric }}
-            {{- "," if not loop.last }}
-        {% endfor %}
+        first_purchased_on,
+        revenue_to_date,
+        quantity_to_date,
+        line_count_to_date,
+        lag(purchased_on, 2) over purchases as two_before_on,
+        lag(revenue_to_date, 2) over purchases as revenue_two_before,
+        lag(quantity_to_date, 2) over purchases as quantity_two_before,
+        lag(line_count_to_date, 2) over purchases as line_count_two_before,
+        first_value(revenue_to_date) over purchases as first_revenue,
+        first_value(quantity_to_date) over purchases as first_quantity,
+        first_value(line_count_to_date) over purchases as first_line_count
     from purchase_days
     window purchases as (partition by customer_id order by purchased_on nulls last)
 
@@ -41,17 +38,22 @@ compared as (
 
     -- Revenue and quantity a day: fewer purchases count as much as smaller ones. The earlier
     -- cycles begin after the first purchase day, as the later ones do after theirs.
-    {% for alert_type in ('value_down', 'volume_down') %}
-        {%- set metric = metrics[alert_type] %}
+    {% for alert_type, metric in {'value_down': 'revenue', 'volume_down': 'quantity'}.items() %}
         select
             customer_id,
             purchased_on,
             purchase_number,
             '{{ alert_type }}' as alert_type,
-            {{ float_quotient('30 * earlier_' ~ metric, 'earlier_days') }} as baseline,
-            {{ float_quotient('30 * recent_' ~ metric, 'recent_days') }} as observed
+            {{ float_quotient(
+                '30 * (' ~ metric ~ '_two_before - first_' ~ metric ~ ')',
+                days_between('first_purchased_on', 'two_before_on'),
+            ) }} as baseline,
+            {{ float_quotient(
+                '30 * (' ~ metric ~ '_to_date - ' ~ metric ~ '_two_before)',
+                days_between('two_before_on', 'purchased_on'),
+            ) }} as observed
         from cycles
-        where purchase_number >= 5 and earlier_{{ metric }} > 0
+        where purchase_number >= 5 and {{ metric }}_two_before > first_{{ metric }}
 
         union all
 
@@ -61,8 +63,9 @@ compared as (
         purchased_on,
         purchase_number,
         'basket_narrowing' as alert_type,
-        {{ float_quotient('earlier_line_count', 'purchase_number - 3') }} as baseline,
-        {{ float_quotient('recent_line_count', '2') }} as observed
+        {{ float_quotient('(line_count_two_before - first_line_count)', 'purchase_number - 3') }}
+            as baseline,
+        {{ float_quotient('(line_count_to_date - line_count_two_before)', '2') }} as observed
     from cycles
     where purchase_number >= 5
 
@@ -80,9 +83,9 @@ final as (
         {{ rounded('observed', 4) }} as observed,
         {{ rounded(kept_share ~ ' * baseline', 4) }} as threshold
     from compared
-    -- A basket of one line cannot narrow by half; the tolerance keeps floats from deciding a tie.
+    -- A basket of one line cannot narrow; the tolerance keeps floats from deciding a tie.
     where
-        observed < {{ kept_share }} * baseline + 1e-9
+        observed < {{ kept_share }} * baseline - 1e-9
         and (alert_type <> 'basket_narrowing' or baseline >= 2)
 
 )

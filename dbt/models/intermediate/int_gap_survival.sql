@@ -85,6 +85,20 @@ at_risk as (
 
 ),
 
+-- The share that stays silent on each day, as a logarithm, so that the product over days is a sum.
+-- Where everybody came back it is next to nothing, which has a logarithm.
+kept as (
+
+    select
+        *,
+        ln(greatest(1 - {{ float_quotient('event_weight', 'at_risk_weight') }}, 1e-300))
+            as log_kept_rate,
+        ln(greatest(1 - {{ float_quotient('event_count', 'at_risk_count') }}, 1e-300))
+            as unweighted_log_kept_rate
+    from at_risk
+
+),
+
 final as (
 
     select
@@ -93,12 +107,9 @@ final as (
         cast(gap_days as integer) as gap_days,
         cast(at_risk_count as bigint) as at_risk_count,
         cast(event_count as bigint) as event_count,
-        -- A product as the sum of logarithms; where everybody came back it is next to nothing.
-        exp(sum(ln(greatest(1 - {{ float_quotient('event_weight', 'at_risk_weight') }}, 1e-300)))
-            over so_far) as silent_rate,
-        exp(sum(ln(greatest(1 - {{ float_quotient('event_count', 'at_risk_count') }}, 1e-300)))
-            over so_far) as unweighted_silent_rate
-    from at_risk
+        exp(sum(log_kept_rate) over so_far) as silent_rate,
+        exp(sum(unweighted_log_kept_rate) over so_far) as unweighted_silent_rate
+    from kept
     window so_far as (
         partition by cutoff_on, buyer_group
         order by gap_days nulls last

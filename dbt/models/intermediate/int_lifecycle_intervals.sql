@@ -21,21 +21,7 @@ silences as (
 
 signals as (
 
-    select
-        customer_id,
-        purchased_on,
-        alert_type,
-        signalled_on
-    from {{ ref('int_decline_signals') }}
-
-    union all
-
-    select
-        customer_id,
-        purchased_on,
-        alert_type,
-        signalled_on
-    from {{ ref('int_return_signals') }}
+    select * from {{ ref('int_alert_signals') }}
 
 ),
 
@@ -46,7 +32,8 @@ alarming_months as (
 
 ),
 
--- A signal puts a customer into alarm if its type had proved itself by then.
+-- A signal puts a customer into alarm if its type had proved itself by then, until the next
+-- purchase or loss.
 alert_alarms as (
 
     select
@@ -58,6 +45,8 @@ alert_alarms as (
         on
             signals.customer_id = silences.customer_id
             and signals.purchased_on = silences.last_purchase_on
+            and (signals.signalled_on < silences.ended_on or silences.ended_on is null)
+            and (signals.next_lost_on > silences.started_on or signals.next_lost_on is null)
     inner join alarming_months
         on
             signals.alert_type = alarming_months.alert_type
@@ -123,7 +112,6 @@ changes as (
     where
         vulnerable_on < ends_before
         and vulnerable_on < least(two_thirds_alarm_on, own_rhythm_alarm_on, lost_on)
-        and (vulnerable_on < alert_alarm_on or alert_alarm_on is null)
 
     union all
 

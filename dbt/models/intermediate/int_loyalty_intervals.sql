@@ -63,7 +63,8 @@ dates as (
     select
         customer_id,
         history_starts_on as changed_on,
-        cast(0 as decimal(18, 2)) as value_at_stake
+        cast(0 as decimal(18, 2)) as value_at_stake,
+        1 as precedence
     from milestones
 
     union all
@@ -71,7 +72,8 @@ dates as (
     select
         customer_id,
         first_interaction_on as changed_on,
-        cast(0 as decimal(18, 2)) as value_at_stake
+        cast(0 as decimal(18, 2)) as value_at_stake,
+        1 as precedence
     from milestones
     where first_interaction_on < first_purchase_on or first_purchase_on is null
 
@@ -80,7 +82,8 @@ dates as (
     select
         customer_id,
         purchased_on as changed_on,
-        value_at_stake
+        value_at_stake,
+        2 as precedence
     from purchase_days
 
     union all
@@ -88,7 +91,8 @@ dates as (
     select
         lifecycle_intervals.customer_id,
         lifecycle_intervals.valid_from as changed_on,
-        lifecycle_intervals.value_at_stake
+        lifecycle_intervals.value_at_stake,
+        2 as precedence
     from lifecycle_intervals
     inner join milestones on lifecycle_intervals.customer_id = milestones.customer_id
     where lifecycle_intervals.valid_from > milestones.client_since
@@ -98,13 +102,17 @@ dates as (
     select
         milestones.customer_id,
         milestones.first_referral_on as changed_on,
-        lifecycle_intervals.value_at_stake
+        latest_purchases.value_at_stake,
+        2 as precedence
     from milestones
-    inner join lifecycle_intervals
+    inner join {{ ref('int_purchase_days') }} as latest_purchases
         on
-            milestones.customer_id = lifecycle_intervals.customer_id
-            and milestones.first_referral_on >= lifecycle_intervals.valid_from
-            and milestones.first_referral_on <= lifecycle_intervals.valid_to
+            milestones.customer_id = latest_purchases.customer_id
+            and milestones.first_referral_on >= latest_purchases.purchased_on
+            and (
+                milestones.first_referral_on < latest_purchases.next_purchased_on
+                or latest_purchases.next_purchased_on is null
+            )
     where milestones.first_referral_on > milestones.client_since
 
 ),
@@ -114,7 +122,7 @@ changes as (
     select
         customer_id,
         changed_on,
-        max(value_at_stake) as value_at_stake
+        max_by(value_at_stake, precedence) as value_at_stake
     from dates
     group by customer_id, changed_on
 

@@ -22,7 +22,7 @@ valued as (
         ) as value_at_stake,
         min(case when sale_line_count > 0 then ordered_on end) over so_far as first_purchased_on,
         cast(sum(net_revenue) over so_far as decimal(18, 2)) as revenue_to_date,
-        cast(sum(sale_quantity) over so_far as decimal(18, 3)) as quantity_to_date,
+        cast(sum(coalesce(sale_quantity, 0)) over so_far as decimal(18, 3)) as quantity_to_date,
         cast(sum(sale_line_count) over so_far as bigint) as line_count_to_date
     from customer_days
     window so_far as (

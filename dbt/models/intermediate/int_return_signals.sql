@@ -96,7 +96,7 @@ final as (
         {{ rounded('min_by(observed, ordered_on)', 4) }} as observed,
         {{ rounded('min_by(baseline, ordered_on) + ' ~ var('return_share_rise'), 4) }} as threshold
     from shares
-    where observed > baseline + {{ var('return_share_rise') }} - 1e-9
+    where observed > baseline + {{ var('return_share_rise') }} + 1e-9
     group by customer_id, purchased_on, purchase_number
 
 )

@@ -1,7 +1,8 @@
 {%- set basis = var('churn_basis') -%}
 {%- set has_seasons = 'season' in (var('churn_definitions') | map(attribute='method')) -%}
 {#- Where purchases alone count, the purchase days say it all and nothing needs to be stored. -#}
-{{ config(materialized='view' if basis == 'purchase' and not has_seasons else 'table') }}
+{%- set is_projection = basis == 'purchase' and not has_seasons -%}
+{{ config(materialized={true: 'view', false: 'table'}[is_projection]) }}
 
 -- depends_on: {{ ref('int_seasons') }}, {{ ref('int_interaction_days') }}, {{ ref('int_buyers') }}
 -- A silence begins with an activity of a buyer and ends before the next. What counts as activity is
@@ -13,97 +14,97 @@ with purchase_days as (
 ),
 
 {% if basis == 'purchase' -%}
-activities as (
+    activities as (
 
-    select
-        customer_id,
-        purchased_on as active_on,
-        purchase_number as activity_number,
-        first_purchased_on as first_active_on,
-        next_purchased_on as next_active_on,
-        purchase_number,
-        purchased_on,
-        next_purchased_on,
-        value_at_stake
-    from purchase_days
+        select
+            customer_id,
+            purchased_on as active_on,
+            purchase_number as activity_number,
+            first_purchased_on as first_active_on,
+            next_purchased_on as next_active_on,
+            purchase_number,
+            purchased_on,
+            next_purchased_on,
+            value_at_stake
+        from purchase_days
 
-),
+    ),
 {%- else -%}
-interaction_days as (
+    interaction_days as (
 
-    select
-        interaction_days.customer_id,
-        interaction_days.interacted_on as active_on
-    from {{ ref('int_interaction_days') }} as interaction_days
-    inner join {{ ref('int_buyers') }} as buyers
-        on interaction_days.customer_id = buyers.customer_id
-    where interaction_days.interacted_on > buyers.first_purchase_on
+        select
+            interaction_days.customer_id,
+            interaction_days.interacted_on as active_on
+        from {{ ref('int_interaction_days') }} as interaction_days
+        inner join {{ ref('int_buyers') }} as buyers
+            on interaction_days.customer_id = buyers.customer_id
+        where interaction_days.interacted_on > buyers.first_purchase_on
 
-),
+    ),
 
-purchases as (
+    purchases as (
 
-    select
-        customer_id,
-        purchased_on as active_on
-    from purchase_days
-    {% if basis == 'interaction' %}
-        -- The relationship begins with a purchase, and where a source has no interactions at all
-        -- purchases have to do.
-        where purchase_number = 1 or not exists (select 1 from {{ ref('int_interaction_days') }})
-    {% endif %}
+        select
+            customer_id,
+            purchased_on as active_on
+        from purchase_days
+        {% if basis == 'interaction' and var('has_interactions') %}
+            -- The relationship begins with a purchase. Where a source has no interactions purchases
+            -- have to do.
+            where purchase_number = 1
+        {% endif %}
 
-),
+    ),
 
-active_days as (
+    active_days as (
 
-    select
-        customer_id,
-        active_on
-    from purchases
+        select
+            customer_id,
+            active_on
+        from purchases
 
-    union distinct
+        union distinct
 
-    select
-        customer_id,
-        active_on
-    from interaction_days
+        select
+            customer_id,
+            active_on
+        from interaction_days
 
-),
+    ),
 
-numbered as (
+    numbered as (
 
-    select
-        customer_id,
-        active_on,
-        row_number() over activities as activity_number,
-        first_value(active_on) over activities as first_active_on,
-        lead(active_on) over activities as next_active_on
-    from active_days
-    window activities as (partition by customer_id order by active_on nulls last)
+        select
+            customer_id,
+            active_on,
+            row_number() over activities as activity_number,
+            first_value(active_on) over activities as first_active_on,
+            lead(active_on) over activities as next_active_on
+        from active_days
+        window activities as (partition by customer_id order by active_on nulls last)
 
-),
+    ),
 
-activities as (
+    activities as (
 
-    select
-        numbered.*,
-        purchase_days.purchase_number,
-        purchase_days.purchased_on,
-        purchase_days.next_purchased_on,
-        purchase_days.value_at_stake
-    from numbered
-    -- The latest purchase by then.
-    inner join purchase_days
-        on
-            numbered.customer_id = purchase_days.customer_id
-            and numbered.active_on >= purchase_days.purchased_on
-            and (
-                numbered.active_on < purchase_days.next_purchased_on
-                or purchase_days.next_purchased_on is null
-            )
+        select
+            numbered.*,
+            purchase_days.purchase_number,
+            purchase_days.purchased_on,
+            purchase_days.next_purchased_on,
+            purchase_days.value_at_stake
+        from numbered
+        -- The latest purchase by then.
+        inner join purchase_days
+            on
+                numbered.customer_id = purchase_days.customer_id
+                and numbered.active_on >= purchase_days.purchased_on
+                and (
+                    numbered.active_on < purchase_days.next_purchased_on
+                    or purchase_days.next_purchased_on is null
+                )
 
-),
+    ),
 {%- endif %}
 
 final as (

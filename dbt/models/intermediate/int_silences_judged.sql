@@ -74,7 +74,13 @@ final as (
             rows between current row and unbounded following
         ) as next_lost_on,
         case
-            when measured.purchase_day_count = 1 then 'new_first_purchase'
+            when
+                measured.purchase_day_count = 1
+                and measured.started_on <= {{ plus_days(
+                    'measured.last_purchase_on',
+                    'least(' ~ var('new_customer_days') ~ ', measured.third_days)'
+                ) }}
+                then 'new_first_purchase'
             when
                 measured.purchase_day_count >= {{ var('evergreen_purchase_days') }}
                 and 2 * measured.expected_gap_days_total
@@ -83,9 +89,14 @@ final as (
             else 'vulnerable_no_rhythm'
         end as first_rule_id,
         case
-            when measured.purchase_day_count = 1
+            when
+                measured.purchase_day_count = 1
+                and measured.started_on <= {{ plus_days(
+                    'measured.last_purchase_on',
+                    'least(' ~ var('new_customer_days') ~ ', measured.third_days)'
+                ) }}
                 then {{ plus_days(
-                    'measured.started_on',
+                    'measured.last_purchase_on',
                     'least(' ~ var('new_customer_days') ~ ', measured.third_days) + 1'
                 ) }}
         end as vulnerable_on,

@@ -45,7 +45,7 @@ ranked_warnings as (
         warning_days,
         row_number() over (
             partition by alert_type order by warning_days nulls last, customer_id nulls last
-        ) as position,
+        ) as warning_order,
         count(*) over (partition by alert_type) as warned_count
     from warnings
 
@@ -56,8 +56,9 @@ warned as (
     select
         alert_type,
         max(warned_count) as warned_count,
-        max(case when 2 * position - 1 = warned_count or 2 * position = warned_count
-            then warning_days end) as median_warning_days
+        max(
+            case when warning_order * 2 in (warned_count, warned_count + 1) then warning_days end
+        ) as median_warning_days
     from ranked_warnings
     group by alert_type
 

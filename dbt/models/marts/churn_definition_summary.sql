@@ -64,6 +64,10 @@ final as (
         difference_high,
         is_worse_than_best,
         case
+            when balanced_accuracy is null
+                then
+                    'cannot be judged: within ' || {{ as_text('horizon_days') }}
+                    || ' days everybody bought again, or nobody'
             when best_definition_id is null
                 then
                     'no definition qualifies: of those it calls lost, each sees more than '

@@ -45,7 +45,12 @@ final as (
         ) as quantile,
         definitions.description,
         definitions.description_zh,
-        thresholds.note
+        {% if var('churn_basis') == 'interaction' and not var('has_interactions') -%}
+            'the source has no interactions: purchases stand in'
+            || case when thresholds.note is null then '' else '; ' || thresholds.note end as note
+        {%- else -%}
+            thresholds.note
+        {%- endif %}
     from definitions
     inner join thresholds
         on

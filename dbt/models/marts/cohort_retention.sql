@@ -159,7 +159,7 @@ final as (
         cast(not_lost_count as integer) as not_lost_customer_count,
         {{ share('not_lost_count', 'customer_count') }} as not_lost_rate,
         cast(net_revenue as decimal(18, 2)) as net_revenue,
-        {{ rounded(float_quotient('cumulative_net_revenue', 'customer_count'), 2) }}
+        {{ amount_per('cumulative_net_revenue', 'customer_count') }}
             as cumulative_net_revenue_per_customer,
         '{{ var("currency") }}' as currency,
         is_over as is_mature

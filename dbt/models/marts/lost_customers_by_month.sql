@@ -54,7 +54,7 @@ final as (
         {% for days in horizons %}
             cast(
                 case
-                    when months.is_over and {{ plus_days('months.ended_on', days) }} <= {{ as_of_date() }}
+                    when {{ plus_days('months.ended_on', days) }} <= {{ as_of_date() }}
                         then coalesce(losses.recovered_{{ days }}d_count, 0)
                 end as integer
             ) as recovered_within_{{ days }}d_count,

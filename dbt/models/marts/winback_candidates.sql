@@ -43,11 +43,11 @@ final as (
             when days_since_lost = 0 then 'lost today'
             else 'lost ' || {{ days_in_words('days_since_lost') }} || ' ago'
         end
-        || '; silent for ' || {{ days_in_words('hiatus_days') }}
+        || '; {{ "silent" if var("churn_basis") == "purchase" else "no purchase" }} for ' || {{ days_in_words('hiatus_days') }}
         -- After a single purchase day the expected gap is the source's, not the customer's.
         || case
             when purchase_day_count = 1 then ' after a single purchase day'
-            else ', expected to buy every ' || {{ as_text('expected_gap_in_words') }} || ' days'
+            else ', expected to {{ "buy" if var("churn_basis") == "purchase" else "be active" }} every ' || {{ as_text('expected_gap_in_words') }} || ' days'
         end as rank_reason
     from eligible
 
