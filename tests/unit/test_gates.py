@@ -533,7 +533,7 @@ RELEASE_FAULTS = [
      " select 'overdue' as alert_type, date '2023-10-01' as raised_on from range(30);"
      "update alert_quality set base_rate = .2;"
      "update alert_quality set alert_count = 30, precision_rate = .1 where alert_type = 'overdue'",
-     "overdue_better_than_chance", "1 of 5 unexpected", "overdue"),
+     "overdue_not_below_chance", "1 of 5 unexpected", "overdue"),
     ("churn_rates", "update churn_rates set is_complete_month = false"
      " where definition_id = 'fixed_60' and month = '2024-02-01' and segment = 'all'",
      "cells_well_formed", "1 of 14 unexpected", "fixed_60:2024-02-01:all:all"),
@@ -812,7 +812,6 @@ def test_customer_ranked_twice_is_named(release: Path, warehouse: Path) -> None:
         ("both", None, 20),
         ("interaction", "2024-03-30", 30),
         ("interaction", "2024-03-15", 15),
-        ("interaction", None, 20),
     ],
 )
 def test_silence_is_counted_from_what_the_basis_names(
@@ -832,6 +831,16 @@ def test_silence_is_counted_from_what_the_basis_names(
     assert list(failed(judge_release("customers", release, warehouse))) == [
         "silence_as_long_as_allowed"
     ]
+
+
+def test_purchases_stand_in_where_the_definition_says_so(release: Path, warehouse: Path) -> None:
+    make(release, "update churn_definitions set basis = 'interaction'")
+    faults = failed(judge_release("customers", release, warehouse))
+    assert list(faults) == ["silence_as_long_as_allowed"]
+    assert faults["silence_as_long_as_allowed"].example_ids == ("b",)
+    make(release, "update churn_definitions"
+         " set note = 'the source has no interactions: purchases stand in'")  # fmt: skip
+    assert failed(judge_release("customers", release, warehouse)) == {}
 
 
 def test_season_has_no_threshold_in_days(release: Path, warehouse: Path) -> None:

@@ -608,11 +608,11 @@ class Life:
                 earlier, recent = self.earlier_and_recent(number, measure)
                 usual = 30 * earlier / (middle - first).days
                 seen = 30 * recent / (day - middle).days
-                if earlier > 0 and seen <= kept * usual:
+                if earlier > 0 and seen < kept * usual:
                     yield kind, number, day, (usual, seen, kept * usual)
             earlier, recent = self.earlier_and_recent(number, self.line_count)
             usual, seen = earlier / (number - 3), recent / 2
-            if usual >= 2 and seen <= kept * usual:
+            if usual >= 2 and seen < kept * usual:
                 yield "basket_narrowing", number, day, (usual, seen, kept * usual)
         for number in range(4, len(self.bought) + 1):
             until = [*self.bought, date.max][number]
@@ -635,7 +635,7 @@ class Life:
         usual = total(self.returned, *earlier) / total(sold, *earlier)
         seen = total(self.returned, *recent) / total(sold, *recent)
         threshold = usual + Fraction(self.world.return_rise)
-        return (usual, seen, threshold) if seen >= threshold and seen > 0 else None
+        return (usual, seen, threshold) if seen > threshold else None
 
     @cached_property
     def signals(self) -> list[Signal]:
@@ -703,7 +703,7 @@ class Reference:
                 if line.kind == "sale":
                     life.sales[line.day].append(line)
                 if line.kind == "return":
-                    life.returned[line.day] -= line.amount
+                    life.returned[line.day] -= min(line.amount, NO_VALUE)
         for member in events.members:
             if member.joined is None or member.joined <= world.as_of:
                 self._life(member.customer).records.append(member)
@@ -788,6 +788,7 @@ class Reference:
                 alerts, right, base, base_lost = self.known_quality(kind, month)
                 proven = (
                     alerts >= 30
+                    and right
                     and base
                     and Fraction(right, alerts)
                     >= Fraction(self.world.lift) * Fraction(base_lost, base)
