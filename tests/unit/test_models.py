@@ -1264,7 +1264,9 @@ def random_events(world: World, customer_count: int) -> Events:
         for kind in ("return", "postage", "adjustment"):
             if random.random() < 0.2:
                 day = world.as_of - random.randint(-3, 500) * ONE_DAY
-                lines.append(Line(customer, day, kind, -random.choice(amounts), -1))
+                # A return line above zero takes one back.
+                sign = 1 if kind == "return" and number % 4 == 0 else -1
+                lines.append(Line(customer, day, kind, sign * random.choice(amounts), -1))
         for _ in range(random.choice([0, 0, 1, 1, 2])):
             joined = world.as_of - random.randint(-3, 700) * ONE_DAY
             came_by = random.choice(["shop", "web", None])

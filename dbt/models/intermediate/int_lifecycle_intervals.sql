@@ -44,8 +44,15 @@ alert_alarms as (
     inner join silences
         on
             signals.customer_id = silences.customer_id
-            and signals.purchased_on = silences.last_purchase_on
-            and (signals.signalled_on < silences.ended_on or silences.ended_on is null)
+            {% if var('churn_basis') == 'interaction' %}
+                and (
+                    signals.next_purchased_on > silences.started_on
+                    or signals.next_purchased_on is null
+                )
+                and (signals.signalled_on < silences.ended_on or silences.ended_on is null)
+            {% else %}
+                and signals.purchased_on = silences.last_purchase_on
+            {% endif %}
             and (signals.next_lost_on > silences.started_on or signals.next_lost_on is null)
     inner join alarming_months
         on
