@@ -1,7 +1,8 @@
-"""Dagster's event log, quick enough for a first load: one run over years of days.
+"""Dagster's event log, quick enough for a first load and for a run of hundreds of checks.
 
-Such a run stores two events a day, and Dagster opens, compiles and commits three times for each:
-for a year and a half of days that takes longer than all the rest of the run.
+A first load stores two events a day, and Dagster opens, compiles and commits three times for each:
+for a year and a half of days that takes longer than all the rest of the run. Every other event
+would set up the database library anew.
 """
 
 import os
@@ -13,16 +14,20 @@ from typing import Any
 
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    INDEX_SHARD_NAME,
+    SQLITE_BUSY_TIMEOUT_SECONDS,
+)
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, NullPool, create_engine
 
 
 class EventLog(SqliteEventLogStorage):
-    """Dagster's own event log in SQLite that stores a batch over one connection a file."""
+    """Dagster's own event log in SQLite: one engine a file, and one connection a batch."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._held: dict[tuple[int, str], Connection] = {}
+        self._engines: dict[str, Engine] = {}
         self._has_index_columns: bool | None = None
         super().__init__(base_dir, inst_data)
         # Of the same thread a batch holds the file of its run and the index at once.
@@ -55,9 +60,18 @@ class EventLog(SqliteEventLogStorage):
         held = self._held.get((threading.get_ident(), shard))
         if held is not None:
             yield held
-        else:
-            with super()._connect(shard) as connection:
-                yield connection
+            return
+        if shard not in self._engines:
+            with super()._connect(shard):
+                pass  # Makes the file, if it is not there, the way Dagster does.
+            # Connections are not kept, so that nothing holds a file that Dagster deletes.
+            self._engines[shard] = create_engine(
+                self.conn_string_for_shard(shard),
+                poolclass=NullPool,
+                connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
+            )
+        with self._db_lock, self._engines[shard].begin() as connection:
+            yield connection
 
     def _has_asset_key_index_cols_on_connection(self, conn: Connection) -> bool:
         if self._has_index_columns is None:
