@@ -26,6 +26,7 @@ from shop import (
     winback,
 )
 
+from dagster_project import gates
 from dagster_project.assets import release_assets
 from dagster_project.paths import SourcePaths
 from dagster_project.releases import current_release, file_hash
@@ -269,7 +270,7 @@ def test_a_failing_release_gate_publishes_nothing_not_even_later(
     assert "release_gate" in started
     assert "release__current" not in started
     verdict = json.loads((paths.blocked / blocked.run_id / "verdict.json").read_text())
-    assert len(verdict) == 5
+    assert len(verdict) == len(gates.suite_tables("release"))
 
     # Materialising the switch alone, as a person may do in the UI.
     source = load_source(paths)
