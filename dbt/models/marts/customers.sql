@@ -17,42 +17,20 @@ silences as (
 
 ),
 
-current_rules as (
+{% for axis in ('lifecycle', 'loyalty', 'contact') %}
+    {{ axis }}_rules as (
 
-    select
-        intervals.customer_id,
-        intervals.rule_id,
-        rules.stage
-    from {{ ref('int_lifecycle_intervals') }} as intervals
-    inner join {{ ref('stage_rules') }} as rules on intervals.rule_id = rules.rule_id
-    where intervals.valid_to = {{ as_of_date() }}
+        select
+            intervals.customer_id,
+            intervals.rule_id,
+            rules.stage
+        from {{ ref('int_' ~ axis ~ '_intervals') }} as intervals
+        inner join {{ ref('stage_rules') }} as rules on intervals.rule_id = rules.rule_id
+        where intervals.valid_to = {{ as_of_date() }}
 
-),
+    ),
 
-loyalty_rules as (
-
-    select
-        intervals.customer_id,
-        intervals.rule_id,
-        rules.stage
-    from {{ ref('int_loyalty_intervals') }} as intervals
-    inner join {{ ref('stage_rules') }} as rules on intervals.rule_id = rules.rule_id
-    where intervals.valid_to = {{ as_of_date() }}
-
-),
-
-contact_rules as (
-
-    select
-        intervals.customer_id,
-        intervals.rule_id,
-        rules.stage
-    from {{ ref('int_contact_intervals') }} as intervals
-    inner join {{ ref('stage_rules') }} as rules on intervals.rule_id = rules.rule_id
-    where intervals.valid_to = {{ as_of_date() }}
-
-),
-
+{% endfor %}
 customer_revenue as (
 
     select * from {{ ref('int_customer_revenue') }}
@@ -107,30 +85,30 @@ final as (
         coalesce(customer_revenue.net_revenue_trailing_365d, 0) as net_revenue_trailing_365d,
         coalesce(buyers.value_at_stake, 0) as value_at_stake,
         '{{ var("currency") }}' as currency,
-        current_rules.stage as lifecycle_stage,
-        current_rules.rule_id,
+        lifecycle_rules.stage as lifecycle_stage,
+        lifecycle_rules.rule_id,
         loyalty_rules.stage as loyalty_stage,
         loyalty_rules.rule_id as loyalty_rule_id,
         contact_rules.stage as contact_class,
         contact_rules.rule_id as contact_rule_id,
         silences.lost_threshold_days,
-        case when current_rules.stage = 'lost' then silences.lost_on end as lost_on,
+        case when lifecycle_rules.stage = 'lost' then silences.lost_on end as lost_on,
         cast(
             case
-                when current_rules.stage <> 'lost'
+                when lifecycle_rules.stage <> 'lost'
                     then {{ days_between(as_of_date(), 'silences.lost_on') }}
             end as integer
         ) as days_until_lost,
         cast(coalesce(losses.times_lost, 0) as integer) as times_lost,
         cast(coalesce(losses.times_regained, 0) as integer) as times_regained,
-        coalesce(losses.times_regained, 0) > 0 and current_rules.stage <> 'lost' as is_won_back,
+        coalesce(losses.times_regained, 0) > 0 and lifecycle_rules.stage <> 'lost' as is_won_back,
         case
             when buyers.customer_id is not null then {{ value_tier('buyers.value_at_stake') }}
         end as value_tier,
         segments.acquisition_source,
         segments.region
     from known_customers
-    inner join current_rules on known_customers.customer_id = current_rules.customer_id
+    inner join lifecycle_rules on known_customers.customer_id = lifecycle_rules.customer_id
     inner join loyalty_rules on known_customers.customer_id = loyalty_rules.customer_id
     inner join contact_rules on known_customers.customer_id = contact_rules.customer_id
     left join buyers on known_customers.customer_id = buyers.customer_id
