@@ -12,7 +12,6 @@ import duckdb
 
 from benchmarks.measuring import Measured, data_directory, markdown_table, winback
 from dagster_project.paths import SourcePaths
-from dagster_project.simulation import truth_file
 from dagster_project.sources import load_source
 from dagster_project.warehouse import literal
 
@@ -86,7 +85,7 @@ def judge(connection: duckdb.DuckDBPyConnection, paths: SourcePaths, as_of: date
 
         truth as (
             select customer_id, dropped_out_on
-            from read_parquet({literal(truth_file(paths))})
+            from read_parquet({literal(paths.simulated_truth)})
             where acquired_on <= $as_of
         ),
 

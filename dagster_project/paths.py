@@ -35,6 +35,11 @@ class SourcePaths:
         return self.data_dir / "landing" / self.source
 
     @property
+    def simulated_truth(self) -> Path:
+        """File of what is true of a simulated business; no run reads it."""
+        return self.data_dir / "simulated_truth" / f"{self.source}.parquet"
+
+    @property
     def warehouse_dir(self) -> Path:
         """Folder of the warehouse, its spill files and the lock of the source."""
         return self.data_dir / "warehouse" / self.source

@@ -176,11 +176,6 @@ class Business:
     truth: Path
 
 
-def truth_file(paths: SourcePaths) -> Path:
-    """Return the file of the truth: where no run reads it, apart from landing and warehouse."""
-    return paths.data_dir / "simulated_truth" / f"{paths.source}.parquet"
-
-
 def profile_of(source: Source) -> Profile:
     """Return what is normal in the source's industry, or in general if nothing is known of it."""
     return PROFILES.get(source.industry, GENERAL)
@@ -228,7 +223,7 @@ def simulate(
             _write_customers(connection, source, landing)
             _write_truth(connection, source, truth)
             (bought_count,) = connection.execute("select sum(line_count) from baskets").fetchone()
-    return Business(customer_count, line_count, line_count - bought_count, truth_file(paths))
+    return Business(customer_count, line_count, line_count - bought_count, paths.simulated_truth)
 
 
 def _check_can_be_simulated(source: Source, lines: int) -> None:
@@ -265,7 +260,7 @@ def _replacing(paths: SourcePaths) -> Iterator[tuple[Path, Path]]:
     The truth goes first and comes last, so it never stands beside files of another business.
     """
     # The landing folder may be a link to a larger disk.
-    landing, truth = paths.landing.resolve(), truth_file(paths)
+    landing, truth = paths.landing.resolve(), paths.simulated_truth
     new, old = (landing.with_name(f".{landing.name}.{mark}") for mark in ("new", "old"))
     new_truth = truth.with_name(f".{truth.name}.new")
 

@@ -44,7 +44,8 @@
 
 {#-
     Every definition the back-test compares: the ones in force as `active`, and the contestants.
-    Contestants that need a fixed threshold beside their own parameter take the latest one in force.
+    Contestants that need a fixed threshold beside their own parameter take the last version's,
+    whatever the as-of date, so that a past day is judged by what today's run judges it by.
 -#}
 {% macro compared_definitions() -%}
     {%- set lost_days = var("churn_definitions")[-1].lost_days -%}

@@ -2,7 +2,10 @@
 -- longer holds, or by the loss it warned of.
 with silences as (
 
-    select * from {{ ref('int_silences_judged') }}
+    select
+        *,
+        least(own_rhythm_alarm_on, two_thirds_alarm_on) as alarm_on
+    from {{ ref('int_silences_judged') }}
 
 ),
 
@@ -75,24 +78,18 @@ overdue as (
     select
         customer_id,
         'overdue' as alert_type,
-        least(own_rhythm_alarm_on, two_thirds_alarm_on) as raised_on,
+        alarm_on as raised_on,
         case when is_lost then lost_on else ended_on end as cleared_on,
         is_lost as is_cleared_by_loss,
         {{ rounded(float_quotient('expected_gap_days_total', 'expected_gap_count'), 4) }}
             as baseline,
-        cast(
-            {{ days_between('started_on', 'least(own_rhythm_alarm_on, two_thirds_alarm_on)') }}
-            as decimal(18, 4)
-        ) as observed,
-        cast(
-            {{ days_between('started_on', 'least(own_rhythm_alarm_on, two_thirds_alarm_on)') }} - 1
-            as decimal(18, 4)
-        ) as threshold,
+        cast({{ days_between('started_on', 'alarm_on') }} as decimal(18, 4)) as observed,
+        cast({{ days_between('started_on', 'alarm_on') }} - 1 as decimal(18, 4)) as threshold,
         next_lost_on
     from silences
     where
-        least(own_rhythm_alarm_on, two_thirds_alarm_on) <= {{ as_of_date() }}
-        and (least(own_rhythm_alarm_on, two_thirds_alarm_on) < ended_on or ended_on is null)
+        alarm_on <= {{ as_of_date() }}
+        and (alarm_on < ended_on or ended_on is null)
 
 ),
 

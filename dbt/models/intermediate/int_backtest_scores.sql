@@ -35,13 +35,7 @@ rated as (
         counts.*,
         definitions.definition_order,
         definitions.is_plain,
-        {{ share('counts.false_lost_count', 'counts.called_lost_count') }} as false_lost_rate,
-        {{ share('counts.missed_count', 'counts.gone_count') }} as missed_rate,
-        {{ share(
-            'counts.customer_count - counts.false_lost_count - counts.missed_count',
-            'counts.customer_count',
-        ) }} as accuracy,
-        {{ balanced_accuracy('counts') }} as balanced_accuracy,
+        {{ backtest_rates('counts') }},
         counts.called_lost_count > 0
         and counts.false_lost_count <= {{ var('false_lost_limit') }} * counts.called_lost_count
             as is_eligible

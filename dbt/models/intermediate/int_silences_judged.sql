@@ -34,19 +34,35 @@ dated as (
 
 ),
 
+allowed as (
+
+    select
+        *,
+        cast({{ days_between('started_on', 'lost_on') }} - 1 as integer) as allowed_days
+    from dated
+
+),
+
 measured as (
 
     select
         *,
-        cast({{ days_between('started_on', 'lost_on') }} - 1 as integer) as allowed_days,
         lost_on <= {{ as_of_date() }} and (lost_on <= ended_on or ended_on is null) as is_lost,
-        {{ whole_quotient(days_between('started_on', 'lost_on') ~ ' - 1', 3) }} as third_days,
-        {{ whole_quotient('2 * (' ~ days_between('started_on', 'lost_on') ~ ' - 1)', 3) }}
-            as two_thirds_days,
+        {{ whole_quotient('allowed_days', 3) }} as third_days,
+        {{ whole_quotient('2 * allowed_days', 3) }} as two_thirds_days,
         {{ whole_quotient(
             var('alarm_gap_count') ~ ' * expected_gap_days_total', 'expected_gap_count'
-        ) }} as own_rhythm_days
-    from dated
+        ) }} as own_rhythm_days,
+        -- Being new counts from the only purchase day, whatever has begun the silence.
+        case
+            when purchase_day_count = 1
+                then {{ plus_days(
+                    'last_purchase_on',
+                    'least(' ~ var('new_customer_days') ~ ', ' ~ whole_quotient('allowed_days', 3)
+                    ~ ')',
+                ) }}
+        end as new_until
+    from allowed
 
 ),
 
@@ -74,13 +90,7 @@ final as (
             rows between current row and unbounded following
         ) as next_lost_on,
         case
-            when
-                measured.purchase_day_count = 1
-                and measured.started_on <= {{ plus_days(
-                    'measured.last_purchase_on',
-                    'least(' ~ var('new_customer_days') ~ ', measured.third_days)'
-                ) }}
-                then 'new_first_purchase'
+            when measured.started_on <= measured.new_until then 'new_first_purchase'
             when
                 measured.purchase_day_count >= {{ var('evergreen_purchase_days') }}
                 and 2 * measured.expected_gap_days_total
@@ -89,16 +99,8 @@ final as (
             else 'vulnerable_no_rhythm'
         end as first_rule_id,
         case
-            when
-                measured.purchase_day_count = 1
-                and measured.started_on <= {{ plus_days(
-                    'measured.last_purchase_on',
-                    'least(' ~ var('new_customer_days') ~ ', measured.third_days)'
-                ) }}
-                then {{ plus_days(
-                    'measured.last_purchase_on',
-                    'least(' ~ var('new_customer_days') ~ ', measured.third_days) + 1'
-                ) }}
+            when measured.started_on <= measured.new_until
+                then {{ plus_days('measured.new_until', 1) }}
         end as vulnerable_on,
         {{ plus_days(
             'measured.started_on', 'greatest(measured.third_days, measured.own_rhythm_days) + 1'

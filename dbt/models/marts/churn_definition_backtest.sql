@@ -36,13 +36,7 @@ final as (
         cast(counts.false_lost_count as integer) as false_lost_count,
         cast(counts.missed_count as integer) as missed_count,
         cast(counts.gone_count as integer) as gone_count,
-        {{ share('counts.false_lost_count', 'counts.called_lost_count') }} as false_lost_rate,
-        {{ share('counts.missed_count', 'counts.gone_count') }} as missed_rate,
-        {{ share(
-            'counts.customer_count - counts.false_lost_count - counts.missed_count',
-            'counts.customer_count',
-        ) }} as accuracy,
-        {{ balanced_accuracy('counts') }} as balanced_accuracy
+        {{ backtest_rates('counts') }}
     from counts
     left join thresholds
         on
