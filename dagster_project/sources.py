@@ -262,7 +262,7 @@ class Source(_Part):
     ] = ()
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     time_zone: str
-    margin_rate: Annotated[Decimal, Field(ge=0, le=1)]
+    margin_rate: Annotated[Decimal, Field(ge=0, le=1, decimal_places=4)]
     pseudonymise_ids: Literal["auto", "always", "never"] = "auto"
     schedule_time_zone: str | None = None
     settings: Settings = Settings()

@@ -147,6 +147,7 @@ FAULTS = [
      "line 16", ["tables.transactions.columns.amount is repeated", "line 15"]),
     ("wrong type", changed("0.3", "lots"), "line 8, margin_rate", ["valid decimal"]),
     ("out of range", changed("0.3", "1.3"), "line 8, margin_rate", ["less than or equal to 1"]),
+    ("too fine", changed("0.3", "0.33333"), "line 8, margin_rate", ["no more than 4 decimal"]),
     ("wrong kind", changed("kind: finished", "kind: done"), "line 2, kind", ["'finished'"]),
     ("wrong currency", changed("USD", "usd"), "line 6, currency", ["pattern"]),
     ("missing key", changed("currency: USD\n", ""), "currency", ["is missing; add it"]),

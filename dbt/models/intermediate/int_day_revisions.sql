@@ -1,5 +1,5 @@
--- A day's revision changes whenever a load changed any of its rows: it names the batch of every
--- file that has rows on that day.
+-- A day's revision changes whenever a load changed any of its rows, for it names the batch of every
+-- file that has rows on that day, and whenever the one setting that days are computed with does.
 with load_days as (
 
     select * from {{ ref('stg_load_days') }}
@@ -14,6 +14,7 @@ final as (
             {{ dbt.listagg(
                 "source_file || ' ' || batch_id", "'|'", "order by source_file nulls last"
             ) }}
+            || '|{{ var("margin_rate") }}'
         ) as revision
     from load_days
     group by ordered_on
