@@ -18,7 +18,15 @@ from dagster_dbt import (
     dbt_assets,
 )
 
-from dagster_project import audit, canonical, dbt_project, loading, releases, summary
+from dagster_project import (
+    audit,
+    canonical,
+    dbt_project,
+    loading,
+    releases,
+    scoring,
+    summary,
+)
 from dagster_project.loading import ALL_DAYS, DayRange, LoadReport
 from dagster_project.progress import show_models_only
 from dagster_project.resources import SourceRun
@@ -164,15 +172,25 @@ class WarehouseTranslator(DagsterDbtTranslator):
         return OWNERS
 
 
-def model_assets() -> dg.AssetsDefinition:
-    """Return the dbt models as assets, their tests as checks."""
+# What is made from scores, and everything before it: dbt runs once for each.
+FROM_SCORES = "source:scores+"
 
+
+def model_assets() -> list[dg.AssetsDefinition]:
+    """Return the dbt models as assets, their tests as checks: before the scores and from them."""
+    return [
+        _models("models", exclude=f"resource_type:unit_test {FROM_SCORES}"),
+        _models("scored_models", select=FROM_SCORES, exclude="resource_type:unit_test"),
+    ]
+
+
+def _models(name: str, **selection: str) -> dg.AssetsDefinition:
     @dbt_assets(
         manifest=dbt_project.manifest_path(),
-        name="models",
+        name=name,
         backfill_policy=ONE_RUN,
-        exclude="resource_type:unit_test",
         dagster_dbt_translator=WarehouseTranslator(),
+        **selection,
     )
     def models(
         context: dg.AssetExecutionContext, source_run: SourceRun, dbt: DbtCliResource
@@ -213,6 +231,47 @@ def _with_row_counts(source_run: SourceRun, events: list[Any]) -> Iterator[Any]:
             yield event.with_metadata({**event.metadata, "dagster/row_count": row_count})
         else:
             yield event
+
+
+def score_assets() -> dg.AssetsDefinition:
+    """Return the tables of scores, which stand between the intermediate models and the marts."""
+    read = ("int_score_tests", "int_purchase_histories", "int_customer_days")
+
+    @dg.multi_asset(
+        name="scores",
+        specs=[
+            dg.AssetSpec(
+                ["scores", table],
+                deps=[dg.AssetKey(["intermediate", model]) for model in read],
+                group_name="scores",
+                kinds={"python", "duckdb"},
+                owners=OWNERS,
+                description=dbt_project.source_description("scores", table),
+            )
+            for table in scoring.TABLES
+        ],
+        backfill_policy=ONE_RUN,
+    )
+    def scores(
+        context: dg.AssetExecutionContext, source_run: SourceRun
+    ) -> Iterator[dg.MaterializeResult]:
+        settings = scoring.Settings.of(source_run.source, source_run.as_of_date)
+        with connect(source_run.paths) as connection:
+            choices = scoring.write_scores(connection, settings)
+            counts = {
+                table: connection.execute(f"select count(*) from scores.{table}").fetchone()[0]
+                for table in scoring.TABLES
+            }
+        for score, choice in choices.items():
+            context.log.info(f"{score}: {choice.published or 'none'} ({choice.reason})")
+        published = {score: choice.published or "none" for score, choice in choices.items()}
+        for table, row_count in counts.items():
+            yield dg.MaterializeResult(
+                asset_key=dg.AssetKey(["scores", table]),
+                metadata={"dagster/row_count": row_count, **published},
+            )
+
+    return scores
 
 
 def release_assets(source: Source) -> list[dg.AssetsDefinition]:

@@ -60,6 +60,11 @@ def published_tables() -> list[PublishedTable]:
     ]
 
 
+def source_description(source: str, table: str) -> str:
+    """Return what the project says of a table that it reads and does not build."""
+    return manifest()["sources"][f"source.winback.{source}.{table}"]["description"]
+
+
 def _parse() -> None:
     # Into a folder of its own first: another process may be reading the manifest.
     MANIFEST.parent.mkdir(exist_ok=True)

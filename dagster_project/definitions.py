@@ -21,7 +21,8 @@ def build_definitions(source: Source, paths: SourcePaths) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             *assets.raw_assets(source),
-            assets.model_assets(),
+            *assets.model_assets(),
+            assets.score_assets(),
             *assets.release_assets(source),
         ],
         asset_checks=[checks.raw_gate(), checks.release_gate()],

@@ -211,7 +211,7 @@ class Limits(_Part):
 
 
 class Settings(_Part):
-    """Numbers behind stages, tiers and alerts; a null follows from the churn definition.
+    """Numbers behind stages, tiers, alerts and scores; a null follows from the churn definition.
 
     Days are whole days. See DECISIONS.md for the reasons behind the defaults.
     """
@@ -227,6 +227,10 @@ class Settings(_Part):
     false_lost_limit: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.50")
     high_tier_share: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.20")
     middle_tier_share: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.50")
+    score_min_buyers: Annotated[int, Field(ge=1)] = 500
+    score_min_days: Annotated[int, Field(ge=1)] = 180
+    score_min_repeat_buyers: Annotated[int, Field(ge=1)] = 50
+    discount_rate: Annotated[Decimal, Field(ge=0, le=1)] = Decimal("0.10")
     kept_releases: Annotated[int, Field(ge=1)] = 7
 
     @model_validator(mode="after")
@@ -317,7 +321,10 @@ class Source(_Part):
         return f"{_shown(self.path)}, {_place(keys, self._lines)}"
 
     def model_settings(self) -> dict[str, Any]:
-        """Return the dbt variables of the source; the as-of date is added by the run."""
+        """Return what the numbers of a release depend on: the dbt variables of the source.
+
+        The run adds the as-of date.
+        """
         return {
             "currency": self.currency,
             "time_zone": self.time_zone,
@@ -336,6 +343,10 @@ class Source(_Part):
             "false_lost_limit": str(self.settings.false_lost_limit),
             "high_tier_share": str(self.settings.high_tier_share),
             "middle_tier_share": str(self.settings.middle_tier_share),
+            "score_min_buyers": self.settings.score_min_buyers,
+            "score_min_days": self.settings.score_min_days,
+            "score_min_repeat_buyers": self.settings.score_min_repeat_buyers,
+            "discount_rate": str(self.settings.discount_rate),
         }
 
     def settings_fingerprint(self) -> str:

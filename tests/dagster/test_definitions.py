@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 from dagster._core.execution.api import create_execution_plan
 
-from dagster_project import canonical, dbt_project
+from dagster_project import canonical, dbt_project, scoring
 from dagster_project.assets import CANDIDATE, CURRENT, OWNERS, RAW_KEYS, TRANSACTIONS
 from dagster_project.definitions import build_definitions, defs
 from dagster_project.jobs import DAILY, FULL_REBUILD, daily_job, full_rebuild_job
@@ -15,7 +15,7 @@ from dagster_project.paths import DBT_DIR, PROJECT_DIR, SourcePaths
 from dagster_project.sources import load_source, source_files
 
 SOURCES = sorted(source_files(PROJECT_DIR / "data"))
-LAYERS = ("raw", "staging", "intermediate", "marts", "release")
+LAYERS = ("raw", "staging", "intermediate", "scores", "marts", "release")
 RAW = {
     "campaign_contacts",
     "campaign_responses",
@@ -38,12 +38,17 @@ MARTS = {
     "churn_definitions",
     "churn_rates",
     "cohort_retention",
+    "customer_scores",
     "customer_stage_history",
     "customers",
     "lifecycle_flow",
     "lost_customers_by_month",
     "lost_episodes",
+    "model_calibration",
+    "model_quality",
+    "score_versions",
     "stage_transitions",
+    "value_forecasts",
     "winback_candidates",
     *SEEDS,
 }
@@ -82,6 +87,7 @@ def test_every_asset_key_is_a_layer_and_a_table_known_here(graph) -> None:
     expected = {
         *(("raw", name) for name in RAW),
         *(("marts", name) for name in MARTS),
+        *(("scores", name) for name in scoring.TABLES),
         *(
             (layer, file.stem)
             for layer in ("staging", "intermediate")
@@ -98,6 +104,7 @@ def test_every_asset_says_what_it_is(graph) -> None:
         "raw": {"duckdb", "file"},
         "staging": {"dbt", "duckdb"},
         "intermediate": {"dbt", "duckdb"},
+        "scores": {"python", "duckdb"},
         "marts": {"dbt", "duckdb"},
         "release": {"duckdb", "parquet"},
     }

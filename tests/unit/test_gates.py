@@ -120,6 +120,15 @@ select
         as alert_type,
     date '2024-03-01' as evaluated_on, 3 as horizon_months, 0 as alert_count,
     alert_type = 'overdue' as is_alarming, 'words' as finding;
+insert into score_versions by name
+select
+    *, false as is_published, 'words' as reason, 0 as customer_count, 0 as repeat_customer_count,
+    date '2024-03-31' as data_to
+from (values
+    ('return_probability_90d', 'mbg_nbd'), ('return_probability_90d', 'hiatus_rule'),
+    ('expected_purchases', 'mbg_nbd'), ('probability_alive', 'mbg_nbd'),
+    ('expected_order_value', 'gamma_gamma')
+) as candidates(score, model);
 """
 PUBLISHED = """
 insert into customers by name
@@ -284,6 +293,49 @@ insert into cohort_retention values
 insert into winback_candidates values
     (1, 'b', 'high', 'alarm', null, 11, 30, 'USD', 'high tier'),
     (2, 'a', 'low', 'lost', 55, 86, 10, 'USD', 'low tier');
+update score_versions set
+    is_published = model <> 'hiatus_rule', parameters = '{}', log_likelihood = -10,
+    log_likelihood_gain = 8, customer_count = 3, repeat_customer_count = 1,
+    data_from = '2024-01-05'
+where model <> 'hiatus_rule';
+insert into customer_scores by name
+select
+    customer_id, .5 as probability_alive, .4 as return_probability_90d,
+    .1 as expected_purchases_30d, .2 as expected_purchases_90d, .8 as expected_purchases_365d,
+    date '2024-05-01' as expected_next_purchase_on, 10 as expected_order_value,
+    2.4 as lifetime_value_365d, 0 as lifetime_value_365d_low, 9 as lifetime_value_365d_high,
+    .6 * value_at_stake as revenue_at_risk, 'USD' as currency
+from customers
+where purchase_day_count > 0;
+insert into value_forecasts by name
+select
+    segment, value as segment_value, if(value = 'all', 3, 1) as customer_count, 'USD' as currency,
+    2.4 * customer_count as lifetime_value_365d, 0 as lifetime_value_365d_low,
+    9 * customer_count as lifetime_value_365d_high
+from (values
+    ('all', 'all'), ('value_tier', 'high'), ('value_tier', 'middle'), ('value_tier', 'low'),
+    ('lifecycle_stage', 'lost'), ('lifecycle_stage', 'alarm'), ('lifecycle_stage', 'new'),
+    ('acquisition_month', '2024-01-01'), ('acquisition_month', '2024-02-01'),
+    ('acquisition_month', '2024-03-01')
+) as segments(segment, value);
+insert into model_quality by name
+select
+    *, 90 as horizon_days, date '2024-01-01' as cutoff_on, 'judging' as purpose,
+    2 as customer_count, 2 as actual_count, 1 as returned_count
+from (values
+    ('mbg_nbd', 1.5, -.25, .5, .6, 1.2, .2, .8, -.05, -.1, -.01, -.1, -.2, -.05),
+    ('hiatus_rule', 2, 0, .6, .7, 1, .25, .7, 0, 0, 0, 0, 0, 0)
+) as measures(
+    model, predicted_count, bias, mae, rmse, predicted_returned_count, brier, auc,
+    brier_difference, brier_difference_low, brier_difference_high,
+    rmse_difference, rmse_difference_low, rmse_difference_high
+);
+insert into model_calibration by name
+select
+    90 as horizon_days, date '2024-01-01' as cutoff_on, model, decile, 1 as customer_count,
+    decile / 10 as predicted_rate, 1 as actual_rate
+from (values ('mbg_nbd', 3), ('mbg_nbd', 8), ('hiatus_rule', 3), ('hiatus_rule', 8))
+    as tenths(model, decile);
 """
 
 
@@ -631,6 +683,59 @@ RELEASE_FAULTS = [
     ("churn_definition_summary", "update churn_definition_summary set is_worse_than_best = true"
      " where definition_id = 'active'",
      "differences_agree", "1 of 6 unexpected", "90:active"),
+    ("customer_scores", "delete from customer_scores where customer_id = 'b'",
+     "one_row_per_buyer", "1 of 3 unexpected", "b"),
+    ("customer_scores", "update customer_scores set return_probability_90d = 1.2,"
+     " revenue_at_risk = -2 where customer_id = 'a'",
+     "scores_within_bounds", "1 of 3 unexpected", "a"),
+    ("customer_scores", "update customer_scores set expected_next_purchase_on = '2024-03-31'"
+     " where customer_id = 'a'",
+     "scores_within_bounds", "1 of 3 unexpected", "a"),
+    ("customer_scores", "update customer_scores set revenue_at_risk = 11 where customer_id = 'c'",
+     "revenue_at_risk_as_defined", "1 of 3 unexpected", "c"),
+    ("customer_scores", "update customer_scores set probability_alive = null"
+     " where customer_id = 'c'",
+     "published_or_explained", "1 of 15 unexpected", "c probability_alive"),
+    ("customer_scores", "update score_versions set is_published = false"
+     " where score = 'expected_order_value'",
+     "published_or_explained", "6 of 15 unexpected", "a expected_order_value"),
+    ("value_forecasts", "update value_forecasts set lifetime_value_365d_low = 30"
+     " where segment = 'all'",
+     "ends_in_order", "1 of 10 unexpected", "all:all"),
+    ("value_forecasts", "update value_forecasts set lifetime_value_365d = 9 where segment = 'all'",
+     "segments_add_up", "1 of 4 unexpected", "all"),
+    ("value_forecasts", "delete from value_forecasts where segment_value = 'high'",
+     "segments_add_up", "1 of 4 unexpected", "value_tier"),
+    ("score_versions", "update score_versions set is_published = true",
+     "one_publisher_a_score", "1 of 4 unexpected",
+     "return_probability_90d"),
+    ("score_versions", "update score_versions set score = 'expected_purchases'"
+     " where score = 'probability_alive'",
+     "one_publisher_a_score", "2 of 4 unexpected", "expected_purchases"),
+    ("score_versions", "update score_versions set log_likelihood_gain = 5.9",
+     "published_as_allowed", "1 of 5 unexpected", "probability_alive:mbg_nbd"),
+    ("score_versions", "update score_versions set data_to = '2024-04-01'"
+     " where model = 'gamma_gamma'",
+     "published_as_allowed", "1 of 5 unexpected", "expected_order_value:gamma_gamma"),
+    ("score_versions", "update model_quality set rmse_difference_high = .001"
+     " where model = 'mbg_nbd'",
+     "published_has_passed", "1 of 2 unexpected", "expected_purchases"),
+    ("model_quality", "update model_quality set purpose = 'choosing' where model = 'hiatus_rule'",
+     "cutoffs_as_defined", "1 of 2 unexpected", "90:2024-01-01:hiatus_rule"),
+    ("model_quality", "update model_quality set rmse = .4, rmse_difference = -.3"
+     " where model = 'mbg_nbd'",
+     "measures_within_bounds", "1 of 2 unexpected", "90:2024-01-01:mbg_nbd"),
+    ("model_quality", "update model_quality set actual_count = 3 where model = 'mbg_nbd'",
+     "same_customers_for_all", "1 of 2 unexpected", "90:2024-01-01:mbg_nbd"),
+    ("model_quality", "update model_quality set brier_difference = -.06 where model = 'mbg_nbd'",
+     "differences_from_the_plain_rule", "1 of 2 unexpected", "90:2024-01-01:mbg_nbd"),
+    ("model_quality", "update model_quality set bias = .6 where model = 'mbg_nbd'",
+     "published_forecast_is_unbiased", "1 of 2 unexpected", "90:2024-01-01:mbg_nbd"),
+    ("model_calibration", "update model_calibration set predicted_rate = .2"
+     " where model = 'mbg_nbd' and decile = 8",
+     "rates_within_bounds", "1 of 4 unexpected", "90:2024-01-01:mbg_nbd:8"),
+    ("model_calibration", "delete from model_calibration where model = 'mbg_nbd' and decile = 8",
+     "everybody_in_one_tenth", "1 of 2 unexpected", "90 days mbg_nbd"),
     ("stage_rules", "delete from stage_rules where stage = 'advocate';"
      "update stage_rules set rule_order = rule_order - 1"
      " where axis = 'loyalty_stage' and rule_order > 2",

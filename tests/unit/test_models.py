@@ -33,6 +33,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from dagster_project import scoring
 from dagster_project.loading import load_table, prepare_raw
 from dagster_project.paths import DBT_DIR, SourcePaths
 from dagster_project.sources import load_source
@@ -284,6 +285,7 @@ def write_csv(file: Path, header: list[str], rows: Iterable[tuple]) -> None:
 def load(paths: SourcePaths, batch: str, *tables: str) -> None:
     with connect(paths) as connection:
         prepare_raw(connection)
+        scoring.create_tables(connection)
         for table in ("transactions", *tables):
             load_table(connection, load_source(paths), paths, table, batch_id=batch)
 
@@ -310,6 +312,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> SourcePaths:
     paths = SourcePaths(tmp_path_factory.mktemp("empty"), "empty")
     with connect(paths) as connection:
         prepare_raw(connection)
+        scoring.create_tables(connection)
     run_dbt(paths.warehouse, "build", "--empty", "--exclude-resource-type", "test", "unit_test")
     return paths
 

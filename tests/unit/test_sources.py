@@ -345,6 +345,10 @@ def test_model_settings_of_the_smallest_file(tmp_path: Path) -> None:
         "false_lost_limit": "0.50",
         "high_tier_share": "0.20",
         "middle_tier_share": "0.50",
+        "score_min_buyers": 500,
+        "score_min_days": 180,
+        "score_min_repeat_buyers": 50,
+        "discount_rate": "0.10",
     }
     assert json.loads(json.dumps(source.model_settings())) == source.model_settings()
 

@@ -13,6 +13,7 @@ valued as (
         customer_id,
         ordered_on,
         sale_line_count,
+        sale_amount,
         cast(
             sum(net_revenue) over (
                 partition by customer_id
@@ -41,6 +42,7 @@ final as (
         cast(row_number() over purchases as integer) as purchase_number,
         first_purchased_on,
         lead(ordered_on) over purchases as next_purchased_on,
+        sale_amount,
         value_at_stake,
         revenue_to_date,
         quantity_to_date,

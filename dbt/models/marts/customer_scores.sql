@@ -1,0 +1,36 @@
+with scores as (
+
+    select * from {{ source('scores', 'customer_scores') }}
+
+),
+
+buyers as (
+
+    select * from {{ ref('int_buyers') }}
+
+),
+
+final as (
+
+    select
+        scores.customer_id,
+        {{ rounded('scores.probability_alive', 6) }} as probability_alive,
+        {{ rounded('scores.return_probability_90d', 6) }} as return_probability_90d,
+        {{ rounded('scores.expected_purchases_30d', 6) }} as expected_purchases_30d,
+        {{ rounded('scores.expected_purchases_90d', 6) }} as expected_purchases_90d,
+        {{ rounded('scores.expected_purchases_365d', 6) }} as expected_purchases_365d,
+        {{ plus_days(as_of_date(), 'scores.days_to_next_purchase') }} as expected_next_purchase_on,
+        {{ rounded('scores.expected_order_value', 2) }} as expected_order_value,
+        {{ rounded('scores.lifetime_value_365d', 2) }} as lifetime_value_365d,
+        {{ rounded('scores.lifetime_value_365d_low', 2) }} as lifetime_value_365d_low,
+        {{ rounded('scores.lifetime_value_365d_high', 2) }} as lifetime_value_365d_high,
+        {{ rounded('buyers.value_at_stake * (1 - scores.return_probability_90d)', 2) }}
+            as revenue_at_risk,
+        '{{ var("currency") }}' as currency,
+        scores.note
+    from scores
+    inner join buyers on scores.customer_id = buyers.customer_id
+
+)
+
+select * from final
