@@ -39,10 +39,12 @@ LOWEST, HIGHEST = 1e-5, 1e5
 TRIAL_ROWS = 2_000
 # Largest slope of the mean log-likelihood per customer that still counts as the top.
 FLAT = 1e-4
+# Stands for the negative logarithm of a likelihood that cannot be worked out.
+NO_LIKELIHOOD = 1e10
 # Standard error of a logarithm beyond which a parameter is as good as unknown.
 WIDEST_ERROR = 2.0
 # Of Gauss and Legendre between 0 and 1; shape (nodes, 1).
-_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(24)
+_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 NODES, WEIGHTS = (_POINTS[:, None] + 1) / 2, _WEIGHTS[:, None] / 2
 EVEN_NODES = np.linspace(0, 1, 48)[:, None]
 # Below exp(-25) of its top an integrand adds nothing.
@@ -677,7 +679,9 @@ def fit(name: str, histories: Histories) -> Fit:
         histories: In any unit of time.
     """
     model = MODELS[name]
-    unit = float(np.average(histories.observed, weights=histories.weight)) or 1.0
+    if not histories.repeat_count.any():
+        return _no_fit(name, model.names, histories, "nobody bought again")
+    unit = float(np.average(histories.observed, weights=histories.weight))
     scaled = replace(
         histories, last_at=histories.last_at / unit, observed=histories.observed / unit
     )
@@ -698,9 +702,7 @@ def fit_gamma_gamma(values: OrderValues) -> Fit:
     """
     names = ("p", "q", "gamma")
     if not len(values.weight):
-        nothing = np.full((3, 3), np.nan)
-        missing = dict.fromkeys(names, np.nan)
-        return Fit(GAMMA_GAMMA, missing, np.nan, 0, nothing, "no repeat purchase has a value")
+        return _no_fit(GAMMA_GAMMA, names, values, "no repeat purchase has a value")
     unit = float(np.average(values.mean_value, weights=values.weight))
     scaled = replace(values, mean_value=values.mean_value / unit)
     result = _fit(
@@ -797,44 +799,40 @@ def _fit(
         units: Shape (k,): what a parameter is measured in.
         shift: What the scale added to the log-likelihood.
     """
-    bounds = [(np.log(LOWEST), np.log(HIGHEST))] * len(names)
+    lowest, highest = np.log(LOWEST), np.log(HIGHEST)
 
-    def slope_of(some: Histories | OrderValues) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-        size = some.weight.sum()
-
-        def negative(point: np.ndarray) -> tuple[float, np.ndarray]:
-            value, slopes = terms(np.exp(point), some)
-            # Not by matrix products, whose last digits depend on the number of threads.
-            mean = (value * some.weight).sum() / size
-            slope = (slopes * some.weight).sum(axis=1) / size
-            if not np.isfinite(mean) or not np.isfinite(slope).all():
-                return 1e10, np.zeros(len(point))
-            return -mean, -slope * np.exp(point)
-
-        return negative
-
-    def descend(
-        objective: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray
+    def mean_and_slope(
+        point: np.ndarray, some: Histories | OrderValues
     ) -> tuple[float, np.ndarray]:
-        options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-9}
-        found = minimize(
-            objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
-        )
-        return float(found.fun), found.x
+        value, slopes = terms(np.exp(point), some)
+        # Not by matrix products, whose last digits depend on the number of threads.
+        size = some.weight.sum()
+        mean, slope = (value * some.weight).sum() / size, (slopes * some.weight).sum(axis=1) / size
+        return mean, slope * np.exp(point)
 
-    trial, full = slope_of(_thinned(rows)), slope_of(rows)
+    def climb(some: Histories | OrderValues, start: np.ndarray) -> np.ndarray:
+        def negative(point: np.ndarray) -> tuple[float, np.ndarray]:
+            mean, slope = mean_and_slope(point, some)
+            if not np.isfinite(mean) or not np.isfinite(slope).all():
+                return NO_LIKELIHOOD, np.zeros(len(point))
+            beyond = point - np.clip(point, lowest, highest)
+            return beyond @ beyond - mean, 2 * beyond - slope
+
+        # L-BFGS-B knows bounds but waits on its linear algebra's threads a hundred times as long
+        # as these few parameters take.
+        return minimize(negative, start, jac=True, method="BFGS", options={"gtol": 1e-7}).x
+
+    trial = _thinned(rows)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        _, best = min(
-            (descend(trial, np.log(start)) for start in starts), key=lambda found: found[0]
-        )
-        value, point = descend(full, best)
-        _, slope = full(point)
-        curvature = _curvature(full, point) * rows.weight.sum()
-    inside = (point > bounds[0][0]) & (point < bounds[0][1])
+        tried = [climb(trial, np.log(start)) for start in starts]
+        point = climb(rows, max(tried, key=lambda found: mean_and_slope(found, trial)[0]))
+        mean, slope = mean_and_slope(point, rows)
+        curvature = _curvature(lambda near: mean_and_slope(near, rows)[1], point)
+    inside = (point > lowest) & (point < highest)
     count = int(rows.weight.sum())
-    log_likelihood = -value * rows.weight.sum() - shift
+    log_likelihood = mean * rows.weight.sum() - shift
     reason = None
-    if not np.isfinite(log_likelihood) or value >= 1e10:
+    if not np.isfinite(log_likelihood):
         reason = "the fit found no likelihood"
     elif (np.abs(slope[inside]) > FLAT).any():
         reason = "the fit did not converge"
@@ -843,9 +841,15 @@ def _fit(
         dict(zip(names, (np.exp(point) * units).tolist(), strict=True)),
         float(log_likelihood),
         count,
-        _covariance(curvature),
+        _covariance(curvature * rows.weight.sum()),
         reason,
     )
+
+
+def _no_fit(name: str, names: Sequence[str], rows: Histories | OrderValues, reason: str) -> Fit:
+    missing = dict.fromkeys(names, np.nan)
+    unknown = np.full((len(names), len(names)), np.nan)
+    return Fit(name, missing, np.nan, int(rows.weight.sum()), unknown, reason)
 
 
 def _thinned(rows: "Histories | OrderValues") -> "Histories | OrderValues":
@@ -854,13 +858,11 @@ def _thinned(rows: "Histories | OrderValues") -> "Histories | OrderValues":
     return type(rows)(**{one.name: getattr(rows, one.name)[::step] for one in fields(rows)})
 
 
-def _curvature(
-    slope_of: Callable[[np.ndarray], tuple[float, np.ndarray]], point: np.ndarray
-) -> np.ndarray:
-    """Return the second derivatives, by differences of the slopes."""
+def _curvature(slope_of: Callable[[np.ndarray], np.ndarray], point: np.ndarray) -> np.ndarray:
+    """Return the second derivatives, with opposite sign, by differences of the slopes."""
     step = 1e-4
     rows = [
-        (slope_of(point + shift)[1] - slope_of(point - shift)[1]) / (2 * step)
+        (slope_of(point - shift) - slope_of(point + shift)) / (2 * step)
         for shift in step * np.eye(len(point))
     ]
     return (np.array(rows) + np.array(rows).T) / 2
