@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import pairwise
+from itertools import pairwise, product
 
 import lifetimes
 import numpy as np
@@ -543,15 +543,23 @@ def test_expected_purchases_are_the_published_formula(a: float, b: float) -> Non
     assert expected == pytest.approx(total / (a - 1) * gain / (1 + odds), rel=1e-7)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_slopes_are_the_differences(model: str, sample: Buyers) -> None:
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        *((model, list(truth.values())) for model, truth in TRUTH.items()),
+        # Here beta is the smaller.
+        ("pareto_nbd", [0.8, 10.0, 0.7, 6.0]),
+    ],
+)
+def test_slopes_are_the_differences(model: str, parameters: list[float], sample: Buyers) -> None:
     histories = Histories.grouped(*sample.history)
-    parameters = np.array(list(TRUTH[model].values()))
 
     _, slopes = MODELS[model].terms(parameters, histories)
 
     assert slopes == pytest.approx(
-        differences(lambda near: MODELS[model].log_likelihood(near, histories), parameters),
+        differences(
+            lambda near: MODELS[model].log_likelihood(near, histories), np.array(parameters)
+        ),
         rel=1e-5,
         abs=1e-7,
     )
@@ -599,6 +607,27 @@ def test_simulated_futures_average_to_the_forecasts(model: str) -> None:
     # Whoever has left already is active no more.
     alive = MODELS[model].probability_alive(parameters, *kinds.T)
     assert (active > 0).mean(axis=1) == pytest.approx(alive, abs=4 * 0.5 / draws**0.5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_new_customers_buy_as_expected(model: str) -> None:
+    dice = random.Random(7)
+    draws = 20_000
+
+    expected = MODELS[model].expected_new_purchases(list(TRUTH[model].values()), np.array([26.0]))
+
+    bought = [len(made_up_customer(model, TRUTH[model], 26.0, dice)) for _ in range(draws)]
+    assert np.mean(bought) == pytest.approx(expected[0], abs=4 * np.std(bought) / draws**0.5)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("model", MODELS)
+def test_the_wildest_parameters_still_simulate(model: str) -> None:
+    rows = np.array([(0, 0, 0), (0, 0, 30), (5, 20, 30), (200, 100, 100)], dtype=float).T
+    for corner in product((-30, 0, 30), repeat=len(MODELS[model].names)):
+        future = MODELS[model].simulate(np.exp(corner), *rows, 52.0, np.random.default_rng(7))
+        assert np.isfinite(future).all()
+        assert (future[1] <= 52.0).all()
 
 
 def test_simulated_spend_averages_to_the_order_value() -> None:
