@@ -24,7 +24,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 from scipy.special import digamma, gammaln
 
 Parameters = np.ndarray | Sequence[float]
@@ -46,6 +46,7 @@ WIDEST_ERROR = 2.0
 # Of Gauss and Legendre between 0 and 1; shape (nodes, 1).
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 NODES, WEIGHTS = (_POINTS[:, None] + 1) / 2, _WEIGHTS[:, None] / 2
+# For functions that vanish at both ends.
 EVEN_NODES = np.linspace(0, 1, 48)[:, None]
 # Below exp(-25) of its top an integrand adds nothing.
 NEGLIGIBLE = 25.0
@@ -498,7 +499,7 @@ class ParetoNbd(Model):
         return np.maximum(-np.expm1(stays + np.logaddexp(0, odds)), 0)
 
     def _log_odds_gone(self, parameters, repeat_count, start, end):
-        """Return how likely who buys nothing from start to end left meanwhile rather than not."""
+        """Return the log odds that who buys nothing from start to end left meanwhile."""
         odds_only = partial(_drop_out, parameters, with_means=False)
         return _in_blocks(odds_only, parameters[0] + repeat_count, start, end)[0]
 
@@ -564,7 +565,7 @@ def _drop_out(
     end: np.ndarray,
     with_means: bool = True,
 ) -> np.ndarray:
-    """Return how likely a customer without a purchase from start to end has left, and when.
+    """Return the odds that a customer without a purchase from start to end has left, and when.
 
     The likelihood of leaving at y is s / (alpha + y)^shape / (beta + y)^(s + 1), of staying
     1 / (alpha + end)^shape / (beta + end)^s. It is integrated by Gauss and Legendre in
@@ -573,8 +574,8 @@ def _drop_out(
     nodes.
 
     Returns:
-        Shape (1, rows): logarithm of the odds of having left; or (5, rows): then means over the
-        time of leaving of log(alpha + y), log(beta + y), 1 / (alpha + y) and 1 / (beta + y).
+        Shape (1, rows): logarithm of the odds; with means (5, rows), the others over the time of
+        leaving of log(alpha + y), log(beta + y), 1 / (alpha + y) and 1 / (beta + y).
     """
     _, alpha, s, beta = parameters
     powers = (shape, s + 1)
@@ -687,7 +688,7 @@ def fit(name: str, histories: Histories) -> Fit:
     )
     units = np.array([unit if parameter in model.times else 1.0 for parameter in model.names])
     # A likelihood of times has the unit of a rate to the power of its purchases.
-    shift = float(histories.repeat_count @ histories.weight) * np.log(unit)
+    shift = (histories.repeat_count * histories.weight).sum() * np.log(unit)
     return _fit(name, model.names, model.terms, scaled, model.starts, units, shift)
 
 
@@ -810,27 +811,28 @@ def _fit(
         mean, slope = (value * some.weight).sum() / size, (slopes * some.weight).sum(axis=1) / size
         return mean, slope * np.exp(point)
 
-    def climb(some: Histories | OrderValues, start: np.ndarray) -> np.ndarray:
+    def climb(some: Histories | OrderValues, start: np.ndarray) -> OptimizeResult:
         def negative(point: np.ndarray) -> tuple[float, np.ndarray]:
             mean, slope = mean_and_slope(point, some)
             if not np.isfinite(mean) or not np.isfinite(slope).all():
                 return NO_LIKELIHOOD, np.zeros(len(point))
+            # Soft walls: a parameter without an optimum comes to rest just beyond.
             beyond = point - np.clip(point, lowest, highest)
             return beyond @ beyond - mean, 2 * beyond - slope
 
         # L-BFGS-B knows bounds but waits on its linear algebra's threads a hundred times as long
         # as these few parameters take.
-        return minimize(negative, start, jac=True, method="BFGS", options={"gtol": 1e-7}).x
+        return minimize(negative, start, jac=True, method="BFGS", options={"gtol": 1e-7})
 
     trial = _thinned(rows)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        tried = [climb(trial, np.log(start)) for start in starts]
-        point = climb(rows, max(tried, key=lambda found: mean_and_slope(found, trial)[0]))
+        best = min((climb(trial, np.log(start)) for start in starts), key=lambda found: found.fun)
+        point = climb(rows, best.x).x
         mean, slope = mean_and_slope(point, rows)
         curvature = _curvature(lambda near: mean_and_slope(near, rows)[1], point)
     inside = (point > lowest) & (point < highest)
-    count = int(rows.weight.sum())
-    log_likelihood = mean * rows.weight.sum() - shift
+    count = rows.weight.sum()
+    log_likelihood = mean * count - shift
     reason = None
     if not np.isfinite(log_likelihood):
         reason = "the fit found no likelihood"
@@ -840,8 +842,8 @@ def _fit(
         name,
         dict(zip(names, (np.exp(point) * units).tolist(), strict=True)),
         float(log_likelihood),
-        count,
-        _covariance(curvature * rows.weight.sum()),
+        int(count),
+        _covariance(curvature * count),
         reason,
     )
 
