@@ -33,9 +33,9 @@ Parameters = np.ndarray | Sequence[float]
 DROP_OUT_GAIN = 6.0
 # A parameter beyond these has no meaning left: the customers are all alike, or nobody leaves. Times
 # are measured in the mean time observed.
-LOWEST, HIGHEST = 1e-5, 1e5
+BOUNDS = np.log([1e-5, 1e5])
 # Starts are compared on so many grouped rows before the best is followed on all.
-TRIAL_ROWS = 2_000
+TRIAL_ROWS = 1_000
 # Largest slope of the mean log-likelihood per customer that still counts as the top.
 FLAT = 1e-4
 # Standard error of a logarithm beyond which a parameter is as good as unknown.
@@ -202,7 +202,7 @@ class Model(ABC):
     ) -> np.ndarray:
         """Return the purchases each customer is expected to make within the horizon from now."""
         alive = self.probability_alive(parameters, repeat_count, last_at, observed)
-        return alive * self._expected_if_alive(parameters, repeat_count, observed, horizon)
+        return alive * self.expected_if_alive(parameters, repeat_count, observed, horizon)
 
     def return_probability(
         self,
@@ -214,7 +214,7 @@ class Model(ABC):
     ) -> np.ndarray:
         """Return the chance of at least one purchase within the horizon from now."""
         alive = self.probability_alive(parameters, repeat_count, last_at, observed)
-        return alive * self._return_if_alive(parameters, repeat_count, observed, horizon)
+        return alive * self.return_if_alive(parameters, repeat_count, observed, horizon)
 
     def median_wait(
         self,
@@ -240,29 +240,42 @@ class Model(ABC):
         observed: np.ndarray,
         horizon: float,
         rng: np.random.Generator,
+        alive_chance: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw the future of each customer once, jointly.
+
+        Args:
+            parameters: Of the model.
+            repeat_count: Purchases after the first.
+            last_at: Time of the last one since the first.
+            observed: Time since the first.
+            horizon: Time from now.
+            rng: Source of the draws.
+            alive_chance: The chance that each has not left, if it is known already.
 
         Returns:
             Purchases within the horizon from now, and the time within it until the customer leaves;
             both of shape (customers,).
         """
         count, active = np.zeros(len(observed)), np.zeros(len(observed))
-        chance = self.probability_alive(parameters, repeat_count, last_at, observed)
-        alive = np.flatnonzero(rng.random(len(observed)) < chance)
+        if alive_chance is None:
+            alive_chance = self.probability_alive(parameters, repeat_count, last_at, observed)
+        alive = np.flatnonzero(rng.random(len(observed)) < alive_chance)
         count[alive], active[alive] = self._simulate_alive(
             parameters, repeat_count[alive], observed[alive], horizon, rng
         )
         return count, active
 
     @abstractmethod
-    def _expected_if_alive(
-        self, parameters: Parameters, repeat_count: np.ndarray, observed: np.ndarray, horizon: float
-    ) -> np.ndarray: ...
-
-    def _return_if_alive(
+    def expected_if_alive(
         self, parameters: Parameters, repeat_count: np.ndarray, observed: np.ndarray, horizon: float
     ) -> np.ndarray:
+        """Return the purchases within the horizon expected of customers who have not left yet."""
+
+    def return_if_alive(
+        self, parameters: Parameters, repeat_count: np.ndarray, observed: np.ndarray, horizon: float
+    ) -> np.ndarray:
+        """Return the chance of a purchase within the horizon of customers who have not left yet."""
         # Nobody leaves before the next purchase.
         r, alpha = parameters[:2]
         return -np.expm1(-(r + repeat_count) * np.log1p(horizon / (alpha + observed)))
@@ -306,7 +319,7 @@ class Nbd(Model):
         r, alpha = parameters
         return r / alpha * np.asarray(time, dtype=float)
 
-    def _expected_if_alive(self, parameters, repeat_count, observed, horizon):
+    def expected_if_alive(self, parameters, repeat_count, observed, horizon):
         r, alpha = parameters
         return (r + repeat_count) / (alpha + observed) * horizon
 
@@ -386,7 +399,7 @@ class BetaGeometric(Model):
         # A new customer is an active one of whom nothing was seen yet; one who may leave after
         # the first purchase stays with a chance of b / (a + b).
         stays = b / (a + b) if self.first else 1.0
-        return stays * self._expected_if_alive(parameters, nobody, nobody, time)
+        return stays * self.expected_if_alive(parameters, nobody, nobody, time)
 
     def _log_odds_gone(self, parameters, repeat_count, last_at, observed):
         r, alpha, a, b = parameters
@@ -396,7 +409,7 @@ class BetaGeometric(Model):
         growth = (r + repeat_count) * np.log((alpha + observed) / (alpha + last_at))
         return np.where(chances > 0, odds + growth, -np.inf)
 
-    def _expected_if_alive(self, parameters, repeat_count, observed, horizon):
+    def expected_if_alive(self, parameters, repeat_count, observed, horizon):
         """Return the mean of (1 - exp(-rate p t)) / p over rate and p of an active customer.
 
         Fader, Hardie and Lee (2005), equation 10, with Euler's transformation of the hypergeometric
@@ -486,12 +499,12 @@ class ParetoNbd(Model):
         r, alpha, s, beta = parameters
         return r / alpha * _active_time(s, beta, np.asarray(time, dtype=float))
 
-    def _expected_if_alive(self, parameters, repeat_count, observed, horizon):
+    def expected_if_alive(self, parameters, repeat_count, observed, horizon):
         r, alpha, s, beta = parameters
         rate = (r + repeat_count) / (alpha + observed)
         return rate * _active_time(s, beta + observed, horizon)
 
-    def _return_if_alive(self, parameters, repeat_count, observed, horizon):
+    def return_if_alive(self, parameters, repeat_count, observed, horizon):
         # Without a purchase: stays and buys nothing, or leaves before the first purchase.
         r, alpha, s, beta = parameters
         shape, end = r + repeat_count, observed + horizon
@@ -751,38 +764,38 @@ def _fit(
         units: Shape (k,): what a parameter is measured in.
         shift: What the scale added to the log-likelihood.
     """
-    bounds = [(np.log(LOWEST), np.log(HIGHEST))] * len(names)
 
     def slope_of(some: Histories | OrderValues) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
         size = some.weight.sum()
 
         def negative(point: np.ndarray) -> tuple[float, np.ndarray]:
-            value, slopes = terms(np.exp(point), some)
+            inside = np.clip(point, *BOUNDS)
+            value, slopes = terms(np.exp(inside), some)
             mean, slope = value @ some.weight / size, slopes @ some.weight / size
             if not np.isfinite(mean) or not np.isfinite(slope).all():
                 return 1e10, np.zeros(len(point))
-            return -mean, -slope * np.exp(point)
+            # Beyond the bounds it is as far uphill as the point is away from them.
+            beyond = point - inside
+            return -mean + beyond @ beyond, -slope * np.exp(inside) * (beyond == 0) + 2 * beyond
 
         return negative
 
     def descend(
-        objective: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray
+        objective: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray, flat: float
     ) -> tuple[float, np.ndarray]:
-        options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-9}
-        found = minimize(
-            objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
-        )
+        found = minimize(objective, start, jac=True, method="BFGS", options={"gtol": flat})
         return float(found.fun), found.x
 
     trial, full = slope_of(_thinned(rows)), slope_of(rows)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         _, best = min(
-            (descend(trial, np.log(start)) for start in starts), key=lambda found: found[0]
+            (descend(trial, np.log(start), FLAT) for start in starts), key=lambda found: found[0]
         )
-        value, point = descend(full, best)
+        value, point = descend(full, best, FLAT / 100)
         _, slope = full(point)
         curvature = _curvature(full, point) * rows.weight.sum()
-    inside = (point > bounds[0][0]) & (point < bounds[0][1])
+    point = np.clip(point, *BOUNDS)
+    inside = (point > BOUNDS[0]) & (point < BOUNDS[1])
     count = int(rows.weight.sum())
     log_likelihood = -value * rows.weight.sum() - shift
     reason = None
