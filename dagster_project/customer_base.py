@@ -319,7 +319,7 @@ class Nbd(Model):
         r, alpha = parameters
         return r / alpha * np.asarray(time, dtype=float)
 
-    def expected_if_alive(self, parameters, repeat_count, observed, horizon):
+    def expected_if_alive(self, parameters, repeat_count, observed, horizon):  # noqa: D102
         r, alpha = parameters
         return (r + repeat_count) / (alpha + observed) * horizon
 
@@ -499,12 +499,12 @@ class ParetoNbd(Model):
         r, alpha, s, beta = parameters
         return r / alpha * _active_time(s, beta, np.asarray(time, dtype=float))
 
-    def expected_if_alive(self, parameters, repeat_count, observed, horizon):
+    def expected_if_alive(self, parameters, repeat_count, observed, horizon):  # noqa: D102
         r, alpha, s, beta = parameters
         rate = (r + repeat_count) / (alpha + observed)
         return rate * _active_time(s, beta + observed, horizon)
 
-    def return_if_alive(self, parameters, repeat_count, observed, horizon):
+    def return_if_alive(self, parameters, repeat_count, observed, horizon):  # noqa: D102
         # Without a purchase: stays and buys nothing, or leaves before the first purchase.
         r, alpha, s, beta = parameters
         shape, end = r + repeat_count, observed + horizon

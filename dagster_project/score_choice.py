@@ -136,9 +136,9 @@ def make_choices(tests: Mapping[tuple[int, int], Test], today: Today) -> dict[st
 
 def _confirmed(choice: Choice, today: Today) -> Choice:
     """Return the choice, or none if its model does not hold as of today."""
-    if choice.published not in customer_base.MODELS:
-        return choice
-    fault = today.reason or refusal(choice.published, today.fits)
+    fault = today.reason
+    if choice.published in today.fits:
+        fault = refusal(choice.published, today.fits)
     return choice if fault is None else Choice(choice.winner, None, f"today: {fault}")
 
 
@@ -175,14 +175,16 @@ def choose(tests: Mapping[tuple[int, int], Test], score: str, measure: str) -> C
     paired difference is at most zero. Else the plain rule is.
 
     Args:
-        tests: From `read_tests`.
+        tests: From `make_tests`.
         score: Whose candidates compete.
         measure: brier (of the chance to return) or rmse (of the number of purchase days).
     """
     earlier = tests.get((DECIDING_HORIZON, EARLIER))
     last = tests.get((DECIDING_HORIZON, LAST))
     if earlier is None or last is None:
-        return Choice(None, None, "the data are too short to put a forecast of 90 days to the test")
+        return Choice(None, None, "too little data to put a forecast of 90 days to the test")
+    if earlier.reason:
+        return Choice(None, None, f"as of {earlier.cutoff_on}: {earlier.reason}")
     allowed = [
         name
         for name in CANDIDATES[score]
@@ -191,7 +193,7 @@ def choose(tests: Mapping[tuple[int, int], Test], score: str, measure: str) -> C
         and (name not in earlier.fits or refusal(name, earlier.fits) is None)
     ]
     if not allowed:
-        return Choice(None, None, f"as of {earlier.cutoff_on}: {earlier.reason or 'no model fits'}")
+        return Choice(None, None, f"as of {earlier.cutoff_on} no model fits")
     if HIATUS_RULE not in last.forecasts:
         return Choice(None, None, "the plain rule has nothing to learn from")
     winner = min(allowed, key=lambda name: earlier.quality[name][measure])
