@@ -335,7 +335,7 @@ def test_odds_followed_along_their_slopes_are_those_computed_anew(model: str, ba
         errors.append(abs(exact.mean() - followed.mean()))
     # In the draws furthest from the fit, which are few, odds do bend.
     assert np.percentile(errors, 90) < 0.01
-    assert np.mean(errors) < 0.003
+    assert np.mean(errors) < 0.006
 
 
 def test_order_of_rows_and_number_of_workers_change_nothing(
