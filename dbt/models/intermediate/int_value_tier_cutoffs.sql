@@ -83,7 +83,6 @@ final as (
         month,
         version,
         measure,
-        is_in_force,
         {% for tier in ('high', 'middle') %}
             -- Zero or less is low, whatever the others.
             cast(
@@ -96,8 +95,9 @@ final as (
                     end,
                     0.01
                 ) as decimal(18, 2)
-            ) as {{ tier }}_cutoff{{ "," if not loop.last }}
+            ) as {{ tier }}_cutoff,
         {% endfor %}
+        is_in_force
     from ranked
     group by month, version, measure, is_in_force, method, high_boundary, middle_boundary
 

@@ -36,13 +36,16 @@ measured as (
 scored as (
 
     select
-        *,
         -- Five times the share of buyers who are strictly worse, and one. Equal values share a rank.
         {% for score, ordering in scores.items() %}
             1 + {{ whole_quotient(
                 '5 * (rank() over (order by ' ~ ordering ~ ' nulls last) - 1)', 'buyer_count'
-            ) }} as {{ score }}_score{{ "," if not loop.last }}
+            ) }} as {{ score }}_score,
         {% endfor %}
+        customer_id,
+        recency_days,
+        frequency,
+        monetary
     from measured
 
 ),

@@ -31,14 +31,13 @@ customer_days as (
 totals as (
 
     select
-        customer_id,
         {% for period, is_within in periods.items() %}
             {% for amount in amounts %}
                 sum({{ amount }}) filter (where {{ is_within }}) as {{ period }}_{{ amount }},
             {% endfor %}
-            count_if(sale_line_count > 0 and {{ is_within }}) as {{ period }}_purchase_day_count
-            {{- "," if not loop.last }}
+            count_if(sale_line_count > 0 and {{ is_within }}) as {{ period }}_purchase_day_count,
         {% endfor %}
+        customer_id
     from customer_days
     group by customer_id
 

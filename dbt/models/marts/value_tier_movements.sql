@@ -70,8 +70,8 @@ stays as (
     from month_values
     inner join cutoffs
         on
-            cutoffs.month > month_values.month
-            and (cutoffs.month < month_values.next_month or month_values.next_month is null)
+            month_values.month < cutoffs.month
+            and (month_values.next_month > cutoffs.month or month_values.next_month is null)
     group by all
 
 ),
