@@ -29,7 +29,7 @@ RAW = {
     "interactions",
     "transactions",
 }
-SEEDS = {"churn_presets", "stage_rules"}
+SEEDS = {"churn_presets", "rfm_groups", "stage_rules"}
 MARTS = {
     "alert_quality",
     "alerts",
@@ -38,12 +38,16 @@ MARTS = {
     "churn_definitions",
     "churn_rates",
     "cohort_retention",
+    "customer_rfm",
     "customer_stage_history",
+    "customer_values",
     "customers",
     "lifecycle_flow",
     "lost_customers_by_month",
     "lost_episodes",
     "stage_transitions",
+    "tier_versions",
+    "value_tier_movements",
     "winback_candidates",
     *SEEDS,
 }
