@@ -333,6 +333,7 @@ class Source(_Part):
             "margin_rate": str(self.margin_rate),
             "churn_basis": self.churn_basis,
             "has_interactions": not INTERACTION_TABLES.isdisjoint(self.tables),
+            "has_discounts": "discount_amount" in self.tables["transactions"].columns,
             "churn_definitions": [one.variables() for one in self.churn_definitions],
             "typical_gap_days": self.typical_gap_days,
             "alarm_gap_count": self.settings.alarm_gap_count,

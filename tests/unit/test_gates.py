@@ -770,6 +770,9 @@ RELEASE_FAULTS = [
     ("customer_values", "update customer_values set discount_amount = 10 where customer_id = 'a'"
      " and period = 'lifetime'",
      "shares_agree", "1 of 16 unexpected", "a:lifetime"),
+    ("customer_values", "update customer_values set discount_amount = null, discount_share = null"
+     " where customer_id = 'a' and period = 'lifetime'",
+     "shares_agree", "1 of 16 unexpected", "a:lifetime"),
     ("customer_values", "update customer_values set return_share = null where customer_id = 'a'"
      " and period = 'lifetime'",
      "shares_agree", "1 of 16 unexpected", "a:lifetime"),

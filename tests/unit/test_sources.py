@@ -368,6 +368,7 @@ def test_model_settings_of_the_smallest_file(tmp_path: Path) -> None:
         "margin_rate": "0.3",
         "churn_basis": "both",
         "has_interactions": False,
+        "has_discounts": False,
         "typical_gap_days": 61,
         "alarm_gap_count": 3,
         "new_customer_days": 30,

@@ -5,6 +5,8 @@
     'last_active_year':
         'ordered_on > ' ~ plus_days('last_purchase_on', -365) ~ ' and ordered_on <= last_purchase_on',
 } -%}
+{#- What a source does not tell is unknown and not zero. -#}
+{%- set discounts = 'discount_amount' if var('has_discounts') else 'cast(null as decimal(18, 2))' -%}
 {%- set amounts = (
     'net_revenue', 'margin', 'sale_amount', 'discount_amount', 'return_amount', 'order_count',
 ) -%}
@@ -72,11 +74,11 @@ final as (
         cast(order_count as integer) as order_count,
         cast(purchase_day_count as integer) as purchase_day_count,
         cast(sale_amount as decimal(18, 2)) as sale_amount,
-        cast(discount_amount as decimal(18, 2)) as discount_amount,
+        cast({{ discounts }} as decimal(18, 2)) as discount_amount,
         cast(return_amount as decimal(18, 2)) as return_amount,
         case when order_count > 0 then {{ amount_per('sale_amount', 'order_count') }} end
             as average_order_value,
-        {{ amount_share('discount_amount', 'sale_amount + discount_amount') }} as discount_share,
+        {{ amount_share(discounts, 'sale_amount + ' ~ discounts) }} as discount_share,
         {{ amount_share('return_amount', 'sale_amount') }} as return_share,
         '{{ var("currency") }}' as currency
     from by_period
