@@ -1637,8 +1637,8 @@ def test_every_rule_and_every_kind_of_alert_occurs(built: dict[str, Built]) -> N
 
 # Scores and tiers
 
-# https://www.putler.com/rfm-analysis, also the example of rfm_segment in the R package rfm 0.2.0:
-# first and last recency score, first and last average of frequency and monetary score.
+# https://www.putler.com/rfm-analysis; ten of them are also the example of rfm_segment in the R
+# package rfm 0.2.0. First and last recency score, first and last average of the other two.
 PUTLER = {
     "champions": (4, 5, 4, 5),
     "loyal_customers": (2, 5, 3, 5),
