@@ -29,7 +29,7 @@ RAW = {
     "interactions",
     "transactions",
 }
-SEEDS = {"churn_presets", "stage_rules"}
+SEEDS = {"churn_presets", "rfm_groups", "stage_rules"}
 MARTS = {
     "alert_quality",
     "alerts",
@@ -39,7 +39,9 @@ MARTS = {
     "churn_rates",
     "cohort_retention",
     "customer_scores",
+    "customer_rfm",
     "customer_stage_history",
+    "customer_values",
     "customers",
     "lifecycle_flow",
     "lost_customers_by_month",
@@ -49,6 +51,8 @@ MARTS = {
     "score_versions",
     "stage_transitions",
     "value_forecasts",
+    "tier_versions",
+    "value_tier_movements",
     "winback_candidates",
     *SEEDS,
 }

@@ -21,6 +21,13 @@ valued as (
                 range between interval '364 days' preceding and current row
             ) as decimal(18, 2)
         ) as value_at_stake,
+        cast(
+            sum(margin) over (
+                partition by customer_id
+                order by ordered_on nulls last
+                range between interval '364 days' preceding and current row
+            ) as decimal(18, 2)
+        ) as margin_at_stake,
         min(case when sale_line_count > 0 then ordered_on end) over so_far as first_purchased_on,
         cast(sum(net_revenue) over so_far as decimal(18, 2)) as revenue_to_date,
         cast(sum(coalesce(sale_quantity, 0)) over so_far as decimal(18, 3)) as quantity_to_date,
@@ -44,6 +51,7 @@ final as (
         lead(ordered_on) over purchases as next_purchased_on,
         sale_amount,
         value_at_stake,
+        margin_at_stake,
         revenue_to_date,
         quantity_to_date,
         line_count_to_date
