@@ -43,6 +43,8 @@ MARTS = {
     "lifecycle_flow",
     "lost_customers_by_month",
     "lost_episodes",
+    "spend_by_tenure",
+    "spend_comparisons",
     "stage_transitions",
     "winback_candidates",
     *SEEDS,

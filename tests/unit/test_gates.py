@@ -120,6 +120,14 @@ select
         as alert_type,
     date '2024-03-01' as evaluated_on, 3 as horizon_months, 0 as alert_count,
     alert_type = 'overdue' as is_alarming, 'words' as finding;
+insert into spend_comparisons by name
+select
+    unnest([
+        'year_3_to_first_6_months', 'year_3_to_first_6_months_of_survivors',
+        'client_to_first_purchase'
+    ]) as comparison,
+    0 as base_customer_count, 0 as compared_customer_count, 'USD' as currency, 'words' as note,
+    'words' as base_description, 'words' as compared_description;
 """
 PUBLISHED = """
 insert into customers by name
@@ -281,6 +289,29 @@ insert into cohort_retention values
     ('2024-02-01', 0, 1, 1, 1, 1, 1, 1, 1, 12.5, 12.5, 'USD', true),
     ('2024-02-01', 1, 1, 1, 1, 1, 1, 1, 1, 17.5, 30, 'USD', true),
     ('2024-03-01', 0, 1, 1, 1, 1, 1, 1, 1, 20, 20, 'USD', true);
+insert into spend_by_tenure by name
+select
+    *, 'USD' as currency, observed_customer_count = acquired_customer_count as is_mature,
+    survivor_count / observed_customer_count as survival_rate,
+    net_revenue / observed_customer_count as net_revenue_per_acquired_customer,
+    survivor_net_revenue / nullif(survivor_count, 0) as net_revenue_per_survivor
+from (values
+    ('all', 'all', 0, 3, 2, 2, 22.5, 22.5, 11.25),
+    ('all', 'all', 1, 3, 1, 0, 0, 0, 10),
+    ('all', 'all', 2, 3, 0, null, null, null, null),
+    ('acquisition_month', '2024-01', 0, 1, 1, 1, 10, 10, 10),
+    ('acquisition_month', '2024-01', 1, 1, 1, 0, 0, 0, 10),
+    ('acquisition_month', '2024-01', 2, 1, 0, null, null, null, null),
+    ('acquisition_month', '2024-02', 0, 1, 1, 1, 12.5, 12.5, 12.5),
+    ('acquisition_month', '2024-02', 1, 1, 0, null, null, null, null),
+    ('acquisition_month', '2024-03', 0, 1, 0, null, null, null, null)
+) as cells(
+    segment, segment_value, tenure_month, acquired_customer_count, observed_customer_count,
+    survivor_count, net_revenue, survivor_net_revenue,
+    cumulative_net_revenue_per_acquired_customer
+);
+update spend_comparisons
+set base_customer_count = 3 where comparison = 'client_to_first_purchase';
 insert into winback_candidates values
     (1, 'b', 'high', 'alarm', null, 11, 30, 'USD', 'high tier'),
     (2, 'a', 'low', 'lost', 55, 86, 10, 'USD', 'low tier');
@@ -711,6 +742,41 @@ RELEASE_FAULTS = [
     ("lost_customers_by_month",
      "update customers set lifecycle_stage = 'alarm' where customer_id = 'a'",
      "losses_reconcile", "1 lost and not recovered", None),
+    ("spend_by_tenure", "delete from spend_by_tenure"
+     " where segment_value = '2024-02' and tenure_month = 0;"
+     "update spend_by_tenure set observed_customer_count = 1, survivor_count = 1,"
+     " net_revenue = 10, survivor_net_revenue = 10, net_revenue_per_acquired_customer = 10,"
+     " net_revenue_per_survivor = 10, cumulative_net_revenue_per_acquired_customer = 10"
+     " where segment = 'all' and tenure_month = 0",
+     "cells_complete", "1 of 4 unexpected", "acquisition_month 2024-02"),
+    ("spend_by_tenure", "update spend_by_tenure set net_revenue_per_survivor = 0"
+     " where segment_value = '2024-01' and tenure_month = 1",
+     "immature_is_unknown", "1 of 9 unexpected", "acquisition_month:2024-01:1"),
+    ("spend_by_tenure", "update spend_by_tenure set net_revenue = 0, survivor_net_revenue = 0,"
+     " net_revenue_per_acquired_customer = 0, cumulative_net_revenue_per_acquired_customer = 0"
+     " where segment_value = '2024-03'",
+     "immature_is_unknown", "1 of 9 unexpected", "acquisition_month:2024-03:0"),
+    ("spend_by_tenure", "update spend_by_tenure set survival_rate = .9"
+     " where segment_value = '2024-02' and tenure_month = 0",
+     "figures_agree", "1 of 9 unexpected", "acquisition_month:2024-02:0"),
+    ("spend_by_tenure", "update spend_by_tenure"
+     " set cumulative_net_revenue_per_acquired_customer = 11"
+     " where segment_value = '2024-01' and tenure_month = 0",
+     "figures_agree", "1 of 9 unexpected", "acquisition_month:2024-01:0"),
+    ("spend_by_tenure", "update spend_by_tenure set survivor_count = 1, survival_rate = .5,"
+     " net_revenue_per_survivor = 22.5 where segment = 'all' and tenure_month = 0",
+     "months_add_up", "1 of 3 unexpected", "0 acquisition_month"),
+    ("spend_by_tenure", "update customers set first_purchase_on = '2024-01-03'"
+     " where customer_id = 'b'",
+     "observed_as_in_customers", "5 of 6 unexpected", "2024-01 0"),
+    ("spend_comparisons", "delete from spend_comparisons where comparison like 'client%'",
+     "comparisons_complete", "2 comparisons", None),
+    ("spend_comparisons", "update spend_comparisons set ratio = 2, note = null"
+     " where comparison like 'client%'",
+     "ratios_consistent", "1 of 3 unexpected", "client_to_first_purchase"),
+    ("spend_comparisons", "update customers set contact_class = 'high_repurchase'"
+     " where customer_id = 'a'",
+     "customers_as_elsewhere", "1 of 3 unexpected", "client_to_first_purchase"),
     ("winback_candidates", "delete from winback_candidates where customer_id = 'a'",
      "only_and_all_eligible", "1 of 2 unexpected", "a"),
     ("winback_candidates", "insert into winback_candidates values"
