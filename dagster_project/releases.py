@@ -23,7 +23,7 @@ from dagster_project.errors import ConfigurationError, GateBlockedError, Winback
 from dagster_project.paths import DBT_DIR, EXPECTATIONS_DIR, PROJECT_DIR, SourcePaths
 from dagster_project.warehouse import LOCK_PATIENCE_SECONDS, MEMORY, connect, identifier, literal
 
-SCHEMA_VERSION = "2.0"
+SCHEMA_VERSION = "2.1"
 COMPATIBILITY = (
     "The minor number rises when tables or columns are added, the major number when anything is "
     "removed, renamed or changes its type or meaning. A reader of 2.0 can read every 2.x."
