@@ -136,6 +136,26 @@ select
     'USD' as currency, 'words' as label, '话' as label_zh
 from (values ('high', 1, .2), ('middle', 2, .5), ('low', 3, null))
     as tiers(value_tier, tier_order, boundary);
+insert into spend_comparisons by name
+select
+    unnest([
+        'year_3_to_first_6_months', 'year_3_to_first_6_months_of_survivors',
+        'client_to_first_purchase'
+    ]) as comparison,
+    0 as base_customer_count, 0 as compared_customer_count, 'USD' as currency, 'words' as note,
+    'words' as base_description, 'words' as compared_description;
+insert into driver_correlations by name
+select
+    outcome, feature, 'association' as relation, 0 as customer_count,
+    'not judged: words' as finding
+from
+    (select unnest(['repeat_purchase', 'later_net_revenue']) as outcome),
+    (
+        select unnest([
+            'first_basket_value', 'first_discount_share', 'second_purchase_within_30d',
+            'first_category', 'first_channel', 'acquisition_source', 'onboarding_event'
+        ]) as feature
+    );
 """
 PUBLISHED = """
 insert into customers by name
@@ -334,6 +354,52 @@ insert into cohort_retention values
     ('2024-02-01', 0, 1, 1, 1, 1, 1, 1, 1, 12.5, 12.5, 'USD', true),
     ('2024-02-01', 1, 1, 1, 1, 1, 1, 1, 1, 17.5, 30, 'USD', true),
     ('2024-03-01', 0, 1, 1, 1, 1, 1, 1, 1, 20, 20, 'USD', true);
+insert into spend_by_tenure by name
+select
+    *, 'USD' as currency, observed_customer_count = acquired_customer_count as is_mature,
+    survivor_count / observed_customer_count as survival_rate,
+    net_revenue / observed_customer_count as net_revenue_per_acquired_customer,
+    survivor_net_revenue / nullif(survivor_count, 0) as net_revenue_per_survivor
+from (values
+    ('all', 'all', 0, 3, 2, 2, 22.5, 22.5, 11.25),
+    ('all', 'all', 1, 3, 1, 0, 0, 0, 10),
+    ('all', 'all', 2, 3, 0, null, null, null, null),
+    ('acquisition_month', '2024-01', 0, 1, 1, 1, 10, 10, 10),
+    ('acquisition_month', '2024-01', 1, 1, 1, 0, 0, 0, 10),
+    ('acquisition_month', '2024-01', 2, 1, 0, null, null, null, null),
+    ('acquisition_month', '2024-02', 0, 1, 1, 1, 12.5, 12.5, 12.5),
+    ('acquisition_month', '2024-02', 1, 1, 0, null, null, null, null),
+    ('acquisition_month', '2024-03', 0, 1, 0, null, null, null, null)
+) as cells(
+    segment, segment_value, tenure_month, acquired_customer_count, observed_customer_count,
+    survivor_count, net_revenue, survivor_net_revenue,
+    cumulative_net_revenue_per_acquired_customer
+);
+insert into customer_powers by name
+select
+    *, 'USD' as currency, 'words' as interaction_note, 'words' as influence_note,
+    round((purchase_recency_score + purchase_frequency_score + purchase_monetary_score) / 3, 2)
+        as purchase_power
+from (values
+    ('a', 86, 33.33, 1, 66.67, 10, 33.33),
+    ('b', 11, 66.67, 2, 100, 30, 100),
+    ('c', 6, 100, 1, 66.67, 20, 66.67),
+    ('p', null, 0, 0, 0, 0, 0)
+) as powers(
+    customer_id, hiatus_days, purchase_recency_score, purchase_days_trailing_365d,
+    purchase_frequency_score, net_revenue_trailing_365d, purchase_monetary_score
+);
+update driver_correlations
+set customer_count = 200, rank_correlation = .2, p_value = .004512, q_value = .006768,
+    direction = 'positive', is_beyond_chance = true, finding = 'words'
+where feature = 'first_basket_value';
+update driver_correlations
+set customer_count = 200, level_customer_count = 60, rank_correlation = -.1, p_value = .158813,
+    q_value = .158813, direction = 'negative', is_beyond_chance = false, finding = 'words',
+    feature_level = 'tea'
+where feature = 'first_category' and outcome = 'repeat_purchase';
+update spend_comparisons
+set base_customer_count = 3 where comparison = 'client_to_first_purchase';
 insert into winback_candidates values
     (1, 'b', 'high', 'alarm', null, 11, 30, 'USD', 'high tier'),
     (2, 'a', 'low', 'lost', 55, 86, 10, 'USD', 'low tier');
@@ -941,6 +1007,77 @@ RELEASE_FAULTS = [
      "every_group_reached", "1 of 11 unexpected", "promising"),
     ("rfm_groups", "update rfm_groups set label = 'Lost' where rfm_group = 'promising'",
      "words_agree", "2 of 25 unexpected", "1:1"),
+    ("spend_by_tenure", "delete from spend_by_tenure"
+     " where segment_value = '2024-02' and tenure_month = 0;"
+     "update spend_by_tenure set observed_customer_count = 1, survivor_count = 1,"
+     " net_revenue = 10, survivor_net_revenue = 10, net_revenue_per_acquired_customer = 10,"
+     " net_revenue_per_survivor = 10, cumulative_net_revenue_per_acquired_customer = 10"
+     " where segment = 'all' and tenure_month = 0",
+     "cells_complete", "1 of 4 unexpected", "acquisition_month 2024-02"),
+    ("spend_by_tenure", "update spend_by_tenure set net_revenue_per_survivor = 0"
+     " where segment_value = '2024-01' and tenure_month = 1",
+     "immature_is_unknown", "1 of 9 unexpected", "acquisition_month:2024-01:1"),
+    ("spend_by_tenure", "update spend_by_tenure set net_revenue = 0, survivor_net_revenue = 0,"
+     " net_revenue_per_acquired_customer = 0, cumulative_net_revenue_per_acquired_customer = 0"
+     " where segment_value = '2024-03'",
+     "immature_is_unknown", "1 of 9 unexpected", "acquisition_month:2024-03:0"),
+    ("spend_by_tenure", "update spend_by_tenure set survival_rate = .9"
+     " where segment_value = '2024-02' and tenure_month = 0",
+     "figures_agree", "1 of 9 unexpected", "acquisition_month:2024-02:0"),
+    ("spend_by_tenure", "update spend_by_tenure"
+     " set cumulative_net_revenue_per_acquired_customer = 11"
+     " where segment_value = '2024-01' and tenure_month = 0",
+     "figures_agree", "1 of 9 unexpected", "acquisition_month:2024-01:0"),
+    ("spend_by_tenure", "update spend_by_tenure set survivor_count = 1, survival_rate = .5,"
+     " net_revenue_per_survivor = 22.5 where segment = 'all' and tenure_month = 0",
+     "months_add_up", "1 of 3 unexpected", "0 acquisition_month"),
+    ("spend_by_tenure", "update customers set first_purchase_on = '2024-01-03'"
+     " where customer_id = 'b'",
+     "observed_as_in_customers", "5 of 6 unexpected", "2024-01 0"),
+    ("spend_comparisons", "delete from spend_comparisons where comparison like 'client%'",
+     "comparisons_complete", "2 comparisons", None),
+    ("spend_comparisons", "update spend_comparisons set ratio = 2, note = null"
+     " where comparison like 'client%'",
+     "ratios_consistent", "1 of 3 unexpected", "client_to_first_purchase"),
+    ("spend_comparisons", "update customers set contact_class = 'high_repurchase'"
+     " where customer_id = 'a'",
+     "customers_as_elsewhere", "1 of 3 unexpected", "client_to_first_purchase"),
+    ("customer_powers", "delete from customer_powers where customer_id = 'p'",
+     "one_row_per_customer", "1 of 4 unexpected", "p"),
+    ("customer_powers", "update customer_powers set purchase_recency_score = 100.01"
+     " where customer_id = 'c'",
+     "scores_within_bounds", "1 of 4 unexpected", "c"),
+    ("customer_powers", "update customer_powers set purchase_power = 77.8 where customer_id = 'c'",
+     "powers_are_means", "1 of 4 unexpected", "c"),
+    ("customer_powers", "update customer_powers set influence_note = null where customer_id = 'c'",
+     "powers_are_means", "1 of 4 unexpected", "c"),
+    ("customer_powers", "update customer_powers set purchase_frequency_score = 66.68,"
+     " purchase_power = 44.45 where customer_id = 'a'",
+     "equal_values_share_a_score", "1 of 4 unexpected", "a"),
+    ("customer_powers", "update customer_powers"
+     " set net_revenue_trailing_365d = 20.01 where customer_id = 'c'",
+     "values_as_in_customers", "1 of 4 unexpected", "c"),
+    ("driver_correlations", "delete from driver_correlations"
+     " where feature = 'first_channel' and outcome = 'repeat_purchase'",
+     "pairs_complete", "1 of 14 unexpected", "repeat_purchase first_channel"),
+    ("driver_correlations", "update driver_correlations set direction = 'positive'"
+     " where feature_level = 'tea'",
+     "figures_agree", "1 of 14 unexpected", "repeat_purchase:first_category:tea"),
+    ("driver_correlations", "update driver_correlations set finding = 'words'"
+     " where feature = 'first_channel'",
+     "figures_agree", "2 of 14 unexpected", "later_net_revenue:first_channel"),
+    ("driver_correlations", "update driver_correlations set customer_count = 99"
+     " where feature = 'first_basket_value'",
+     "enough_customers", "2 of 14 unexpected", "later_net_revenue:first_basket_value"),
+    ("driver_correlations", "update driver_correlations set level_customer_count = 151"
+     " where feature_level = 'tea'",
+     "enough_customers", "1 of 14 unexpected", "repeat_purchase:first_category:tea"),
+    ("driver_correlations", "update driver_correlations set q_value = .2"
+     " where feature_level = 'tea'",
+     "discoveries_controlled", "1 of 3 unexpected", "repeat_purchase:first_category:tea"),
+    ("driver_correlations", "update driver_correlations set relation = 'cause'"
+     " where feature_level = 'tea'",
+     "only_associations", "1 of 14 unexpected", "repeat_purchase:first_category:tea"),
     ("winback_candidates", "delete from winback_candidates where customer_id = 'a'",
      "only_and_all_eligible", "1 of 2 unexpected", "a"),
     ("winback_candidates", "insert into winback_candidates values"
