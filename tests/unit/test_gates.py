@@ -466,11 +466,13 @@ def release(tmp_path: Path) -> Path:
 
 
 def judge_raw(table: str, warehouse: Path) -> gates.TableVerdict:
-    return gates.validate("raw", table, warehouse, "raw")
+    (verdict,) = gates.validate("raw", [table], warehouse, "raw")
+    return verdict
 
 
 def judge_release(table: str, release: Path, warehouse: Path) -> gates.TableVerdict:
-    return gates.validate("release", table, release, "main", {"warehouse": warehouse})
+    (verdict,) = gates.validate("release", [table], release, "main", {"warehouse": warehouse})
+    return verdict
 
 
 def failed(verdict: gates.TableVerdict) -> dict[str, gates.Outcome]:

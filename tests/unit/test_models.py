@@ -32,6 +32,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from jinja2 import Template
 
 from dagster_project import scoring
 from dagster_project.loading import load_table, prepare_raw
@@ -410,6 +411,25 @@ def test_models_would_mean_the_same_on_spark(model: Path) -> None:
     assert not re.findall(unlike, sql)
     for order in re.findall(r"order by (.*?)(?=[)\"]|\brows\b|\brange\b|$)", sql, re.DOTALL):
         assert all(item.rstrip().endswith("nulls last") for item in order.split(",")), order
+
+
+@pytest.mark.parametrize(
+    ("rows", "key", "failing"),
+    [
+        ("(1, 1, 'a'), (1, 2, null)", ["x", "y"], 0),
+        ("(1, 1, 'a'), (1, 1, 'b'), (2, 1, 'c')", ["x", "y"], 1),
+        ("(1, 1, 'a'), (1, null, 'b')", ["x", "y"], 1),
+        ("(1, 1, 'a'), (1, 1, 'a')", [], 0),
+        ("(1, null, 'a'), (null, 2, 'a')", [], 2),
+    ],
+)
+def test_well_formed_finds_nulls_and_repeated_keys(rows: str, key: list[str], failing: int) -> None:
+    text = (DBT_DIR / "tests" / "generic" / "well_formed.sql").read_text()
+    body = re.sub(r"{% (test .*|endtest) %}", "", text)
+    sql = Template(body).render(model="t", key=key, not_null=["x", "y"])
+    with duckdb.connect() as connection:
+        connection.execute(f"create table t as from (values {rows}) as v (x, y, z)")
+        assert len(connection.execute(sql).fetchall()) == failing
 
 
 def labels_given_by(sql: str) -> set[str]:
