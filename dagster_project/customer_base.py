@@ -20,11 +20,12 @@ their own, Gamma(r, alpha) over customers. The models differ in how customers le
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import digamma, gammaln, hyp2f1
+from scipy.special import digamma, gammaln
 
 Parameters = np.ndarray | Sequence[float]
 
@@ -33,16 +34,23 @@ Parameters = np.ndarray | Sequence[float]
 DROP_OUT_GAIN = 6.0
 # A parameter beyond these has no meaning left: the customers are all alike, or nobody leaves. Times
 # are measured in the mean time observed.
-BOUNDS = np.log([1e-5, 1e5])
+LOWEST, HIGHEST = 1e-5, 1e5
 # Starts are compared on so many grouped rows before the best is followed on all.
 TRIAL_ROWS = 1_000
 # Largest slope of the mean log-likelihood per customer that still counts as the top.
 FLAT = 1e-4
+# Stands for the negative logarithm of a likelihood that cannot be worked out.
+NO_LIKELIHOOD = 1e10
 # Standard error of a logarithm beyond which a parameter is as good as unknown.
 WIDEST_ERROR = 2.0
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(32)
-# Beyond exp(-30) of its start an integrand adds nothing that a double could hold.
-NEGLIGIBLE = 30.0
+# Of Gauss and Legendre between 0 and 1; shape (nodes, 1).
+_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(20)
+NODES, WEIGHTS = (_POINTS[:, None] + 1) / 2, _WEIGHTS[:, None] / 2
+EVEN_NODES = np.linspace(0, 1, 48)[:, None]
+# Below exp(-25) of its top an integrand adds nothing.
+NEGLIGIBLE = 25.0
+# So many rows by nodes fit a processor's cache.
+BLOCK_ROWS = 2_048
 
 
 @dataclass(frozen=True)
@@ -412,16 +420,13 @@ class BetaGeometric(Model):
     def expected_if_alive(self, parameters, repeat_count, observed, horizon):
         """Return the mean of (1 - exp(-rate p t)) / p over rate and p of an active customer.
 
-        Fader, Hardie and Lee (2005), equation 10, with Euler's transformation of the hypergeometric
-        function, whose terms then stay small however great the counts are.
+        Fader, Hardie and Lee (2005), before their equation 10, whose hypergeometric function loses
+        all digits where a and b are large or a is close to 1.
         """
         r, alpha, a, b = parameters
-        # The limit at a = 1 exists, the formula does not.
-        less = a - 1 if abs(a - 1) > 1e-6 else 1e-6
-        total = less + b + repeat_count + self.first
-        share = horizon / (alpha + observed + horizon)
-        series = hyp2f1(less + b + self.first - r, less, total, share)
-        return total / less * (1 - np.exp(less * np.log1p(-share)) * series)
+        growth = horizon / (alpha + observed)
+        mean = partial(_mean_until_left, a)
+        return _in_blocks(mean, b + repeat_count + self.first, r + repeat_count, growth)
 
     def _simulate_alive(self, parameters, repeat_count, observed, horizon, rng):
         _, _, a, b = parameters
@@ -454,46 +459,38 @@ class ParetoNbd(Model):
         """
         r, alpha, s, beta = parameters
         shape = r + histories.repeat_count
-        observed = histories.observed
-        integral = _DropOut.integrate(parameters, shape, histories.last_at, observed)
-        alive = -shape * np.log(alpha + observed) - s * np.log(beta + observed)
-        odds = np.log(s) + integral.logarithm - alive
+        start, end = histories.last_at, histories.observed
+        odds, log_alpha, log_beta, per_alpha, per_beta = _in_blocks(
+            partial(_drop_out, parameters), shape, start, end
+        )
         gone = _expit(odds)
+        stays = 1 - gone
         value = (
             gammaln(shape)
             - gammaln(r)
             + r * np.log(alpha)
             + s * np.log(beta)
-            + alive
+            - shape * np.log(alpha + end)
+            - s * np.log(beta + end)
             + np.logaddexp(0, odds)
         )
-        log_alpha, log_beta, per_alpha, per_beta = integral.means
         slopes = np.array(
             [
                 digamma(shape)
                 - digamma(r)
                 + np.log(alpha)
-                - (1 - gone) * np.log(alpha + observed)
+                - stays * np.log(alpha + end)
                 - gone * log_alpha,
-                r / alpha - shape * ((1 - gone) / (alpha + observed) + gone * per_alpha),
-                np.log(beta) - (1 - gone) * np.log(beta + observed) + gone * (1 / s - log_beta),
-                s / beta - (1 - gone) * s / (beta + observed) - gone * (s + 1) * per_beta,
+                r / alpha - shape * (stays / (alpha + end) + gone * per_alpha),
+                np.log(beta) - stays * np.log(beta + end) + gone * (1 / s - log_beta),
+                s / beta - stays * s / (beta + end) - gone * (s + 1) * per_beta,
             ]
         )
         return value, slopes
 
     def probability_alive(self, parameters, repeat_count, last_at, observed):
         """Return 1 / (1 + s (alpha + T)^(r + x) (beta + T)^s * the integral of the likelihood)."""
-        r, alpha, s, beta = parameters
-        shape = r + repeat_count
-        integral = _DropOut.integrate(parameters, shape, last_at, observed)
-        odds = (
-            np.log(s)
-            + integral.logarithm
-            + shape * np.log(alpha + observed)
-            + s * np.log(beta + observed)
-        )
-        return _expit(-odds)
+        return _expit(-self._log_odds_gone(parameters, repeat_count, last_at, observed))
 
     def expected_new_purchases(self, parameters, time):  # noqa: D102
         r, alpha, s, beta = parameters
@@ -507,12 +504,16 @@ class ParetoNbd(Model):
     def return_if_alive(self, parameters, repeat_count, observed, horizon):  # noqa: D102
         # Without a purchase: stays and buys nothing, or leaves before the first purchase.
         r, alpha, s, beta = parameters
-        shape, end = r + repeat_count, observed + horizon
-        integral = _DropOut.integrate(parameters, shape, observed, end)
-        before = shape * np.log(alpha + observed) + s * np.log(beta + observed)
-        stays = before - shape * np.log(alpha + end) - s * np.log(beta + end)
-        leaves = np.log(s) + integral.logarithm + before
-        return np.clip(1 - np.exp(stays) - np.exp(leaves), 0, 1)
+        growth_alpha = np.log1p(horizon / (alpha + observed))
+        growth_beta = np.log1p(horizon / (beta + observed))
+        stays = -(r + repeat_count) * growth_alpha - s * growth_beta
+        odds = self._log_odds_gone(parameters, repeat_count, observed, observed + horizon)
+        return np.maximum(-np.expm1(stays + np.logaddexp(0, odds)), 0)
+
+    def _log_odds_gone(self, parameters, repeat_count, start, end):
+        """Return how likely who buys nothing from start to end left meanwhile rather than not."""
+        odds_only = partial(_drop_out, parameters, with_means=False)
+        return _in_blocks(odds_only, parameters[0] + repeat_count, start, end)[0]
 
     def _simulate_alive(self, parameters, repeat_count, observed, horizon, rng):
         _, _, s, beta = parameters
@@ -523,77 +524,124 @@ class ParetoNbd(Model):
         return count, active
 
 
-@dataclass(frozen=True)
-class _DropOut:
-    """The integral of dy / (alpha + y)^shape / (beta + y)^(s + 1), and means under its integrand.
+def _in_blocks(function: Callable[..., np.ndarray], *columns: np.ndarray) -> np.ndarray:
+    """Apply a function of rows to some rows at a time, whose nodes fit the processor's cache."""
+    starts = range(0, max(len(columns[0]), 1), BLOCK_ROWS)
+    blocks = ([column[start : start + BLOCK_ROWS] for column in columns] for start in starts)
+    return np.concatenate([function(*block) for block in blocks], axis=-1)
 
-    Attributes:
-        logarithm: Of the integral; minus infinity over nothing.
-        means: Of log(alpha + y), log(beta + y), 1 / (alpha + y) and 1 / (beta + y).
+
+def _mean_until_left(a: float, b: np.ndarray, shape: np.ndarray, growth: np.ndarray) -> np.ndarray:
+    """Return the mean of g(p) = (1 - (1 + growth p)^-shape) / p over p, Beta(a, b) distributed.
+
+    The line from g(0) to g(1) has a plain mean. What g lies below it vanishes at both ends, so that
+    its mean is one under Beta(a + 1, b + 1), which even the smallest a and b keep from the ends;
+    it is summed over evenly spaced logarithms of the odds of p, which is exact to many digits for
+    smooth densities that have fallen to nothing at both ends.
     """
+    at_zero, at_one = shape * growth, -np.expm1(-shape * np.log1p(growth))
+    low, high = _reach_of_log_odds(a + 1, b + 1)
+    log_odds = low + (high - low) * EVEN_NODES
+    against = np.exp(-log_odds)
+    chance = 1 / (1 + against)
+    rest = against * chance
+    log_chance = -np.log1p(against)
+    density = (a + 1 + b + 1) * log_chance - (b + 1) * log_odds
+    weight = np.exp(density - density.max(axis=0))
+    value = -np.expm1(-shape * np.log1p(growth * chance)) / chance
+    below = (rest * at_zero + chance * at_one - value) / (rest * chance)
+    mean = (weight * below).sum(axis=0) / weight.sum(axis=0)
+    total = a + b
+    return (b * at_zero + a * at_one) / total - a * b / (total * (total + 1)) * mean
 
-    logarithm: np.ndarray
-    means: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
-    @classmethod
-    def integrate(
-        cls, parameters: Parameters, shape: np.ndarray, start: np.ndarray, end: np.ndarray
-    ) -> "_DropOut":
-        """Integrate from start to end, by Gauss and Legendre.
+def _reach_of_log_odds(a: float, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return between which logarithms of the odds all but nothing of Beta(a, b) lies; a, b >= 1.
 
-        In u = log((m + y) / (m + start)), m the smaller of alpha and beta, the integrand falls ever
-        faster, and is cut off where it has become negligible: no great count can make it a spike
-        between the nodes.
-        """
-        _, alpha, s, beta = parameters
-        least = min(alpha, beta)
-        width = np.log((least + end) / (least + start))
-        width = _cut_off(width, shape, s, alpha, beta, least, start)
-        u = width * (NODES[:, None] + 1) / 2
-        y = (least + start) * np.exp(u) - least
-        in_alpha, in_beta = alpha + y, beta + y
-        log_alpha, log_beta = np.log(in_alpha), np.log(in_beta)
-        exponent = u - shape * log_alpha - (s + 1) * log_beta
-        highest = exponent.max(axis=0)
-        value = np.exp(exponent - highest) * WEIGHTS[:, None]
-        total = value.sum(axis=0)
-        with np.errstate(divide="ignore"):
-            logarithm = highest + np.log(total * width / 2) + np.log(least + start)
-        value /= total
-        means = (value * log_alpha, value * log_beta, value / in_alpha, value / in_beta)
-        return cls(logarithm, tuple(mean.sum(axis=0) for mean in means))
+    At a distance d below its mode their density has fallen by at least c d^2 / (2 + d b / (a + b))
+    in logarithm, where c = a b / (a + b) is its curvature there; above, a takes the place of b.
+    """
+    mode, curvature = np.log(a / b), a * b / (a + b)
+
+    def reach(share: np.ndarray) -> np.ndarray:
+        linear = NEGLIGIBLE * share
+        return (linear + np.sqrt(linear**2 + 8 * curvature * NEGLIGIBLE)) / (2 * curvature)
+
+    return mode - reach(b / (a + b)), mode + reach(a / (a + b))
+
+
+def _drop_out(
+    parameters: Parameters,
+    shape: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
+    with_means: bool = True,
+) -> np.ndarray:
+    """Return how likely a customer without a purchase from start to end has left, and when.
+
+    The likelihood of leaving at y is s / (alpha + y)^shape / (beta + y)^(s + 1), of staying
+    1 / (alpha + end)^shape / (beta + end)^s. It is integrated by Gauss and Legendre in
+    u = log((m + y) / (m + start)), m the smaller of alpha and beta: there it falls ever faster, and
+    is cut off where it has become negligible, so that no great count makes it a spike between the
+    nodes.
+
+    Returns:
+        Shape (1, rows): logarithm of the odds of having left; or (5, rows): then means over the
+        time of leaving of log(alpha + y), log(beta + y), 1 / (alpha + y) and 1 / (beta + y).
+    """
+    _, alpha, s, beta = parameters
+    powers = (shape, s + 1)
+    least, most = alpha, beta
+    if beta < alpha:
+        (least, most), powers = (beta, alpha), powers[::-1]
+    width = _cut_off(np.log((least + end) / (least + start)), powers, least, most, start)
+    u = width * NODES
+    in_least = (least + start) * np.exp(u)
+    in_most = most - least + in_least
+    log_most = np.log(in_most)
+    fall = (powers[0] - 1) * u + powers[1] * (log_most - np.log(most + start))
+    value = np.exp(-fall) * WEIGHTS
+    total = value.sum(axis=0)
+    with np.errstate(divide="ignore"):
+        odds = (
+            np.log(s * total * width)
+            + np.log((least + start) / (beta + start))
+            + shape * np.log((alpha + end) / (alpha + start))
+            + s * np.log((beta + end) / (beta + start))
+        )
+    if not with_means:
+        return odds[None]
+    value /= total
+    logs = [np.log(least + start) + (value * u).sum(axis=0), (value * log_most).sum(axis=0)]
+    inverses = [(value / in_least).sum(axis=0), (value / in_most).sum(axis=0)]
+    if beta < alpha:
+        logs, inverses = logs[::-1], inverses[::-1]
+    return np.array([odds, *logs, *inverses])
 
 
 def _cut_off(
     width: np.ndarray,
-    shape: np.ndarray,
-    s: float,
-    alpha: float,
-    beta: float,
+    powers: tuple[np.ndarray | float, np.ndarray | float],
     least: float,
+    most: float,
     start: np.ndarray,
 ) -> np.ndarray:
-    """Return where the integrand has fallen to exp(-30) of its start, or the whole width.
+    """Return where the integrand has fallen to nothing against its start, or the whole width.
 
     The fall is convex in u, so Newton's steps from beyond it come down to it and never past.
     """
-    scale = least + start
     for _ in range(12):
-        grown = scale * np.exp(width)
-        in_alpha, in_beta = alpha - least + grown, beta - least + grown
-        fall = (
-            shape * np.log(in_alpha / (alpha + start))
-            + (s + 1) * np.log(in_beta / (beta + start))
-            - width
-        )
+        in_least = (least + start) * np.exp(width)
+        in_most = most - least + in_least
+        fall = (powers[0] - 1) * width + powers[1] * np.log(in_most / (most + start))
         too_far = fall > NEGLIGIBLE
         if not too_far.any():
             break
-        slope = shape * grown / in_alpha + (s + 1) * grown / in_beta - 1
+        slope = powers[0] - 1 + powers[1] * in_least / in_most
         step = np.where(too_far, (fall - NEGLIGIBLE) / np.where(too_far, slope, 1.0), 0.0)
-        if (step < 1e-3 * width).all():
-            break
         width = width - step
+        if (step < 1e-2 * width).all():
+            break
     return width
 
 
@@ -644,7 +692,9 @@ def fit(name: str, histories: Histories) -> Fit:
         histories: In any unit of time.
     """
     model = MODELS[name]
-    unit = float(np.average(histories.observed, weights=histories.weight)) or 1.0
+    if not histories.repeat_count.any():
+        return _no_fit(name, model.names, histories, "nobody bought again")
+    unit = float(np.average(histories.observed, weights=histories.weight))
     scaled = replace(
         histories, last_at=histories.last_at / unit, observed=histories.observed / unit
     )
@@ -665,9 +715,7 @@ def fit_gamma_gamma(values: OrderValues) -> Fit:
     """
     names = ("p", "q", "gamma")
     if not len(values.weight):
-        nothing = np.full((3, 3), np.nan)
-        missing = dict.fromkeys(names, np.nan)
-        return Fit(GAMMA_GAMMA, missing, np.nan, 0, nothing, "no repeat purchase has a value")
+        return _no_fit(GAMMA_GAMMA, names, values, "no repeat purchase has a value")
     unit = float(np.average(values.mean_value, weights=values.weight))
     scaled = replace(values, mean_value=values.mean_value / unit)
     result = _fit(
@@ -764,42 +812,40 @@ def _fit(
         units: Shape (k,): what a parameter is measured in.
         shift: What the scale added to the log-likelihood.
     """
+    lowest, highest = np.log(LOWEST), np.log(HIGHEST)
 
-    def slope_of(some: Histories | OrderValues) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-        size = some.weight.sum()
-
-        def negative(point: np.ndarray) -> tuple[float, np.ndarray]:
-            inside = np.clip(point, *BOUNDS)
-            value, slopes = terms(np.exp(inside), some)
-            mean, slope = value @ some.weight / size, slopes @ some.weight / size
-            if not np.isfinite(mean) or not np.isfinite(slope).all():
-                return 1e10, np.zeros(len(point))
-            # Beyond the bounds it is as far uphill as the point is away from them.
-            beyond = point - inside
-            return -mean + beyond @ beyond, -slope * np.exp(inside) * (beyond == 0) + 2 * beyond
-
-        return negative
-
-    def descend(
-        objective: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray, flat: float
+    def mean_and_slope(
+        point: np.ndarray, some: Histories | OrderValues
     ) -> tuple[float, np.ndarray]:
-        found = minimize(objective, start, jac=True, method="BFGS", options={"gtol": flat})
-        return float(found.fun), found.x
+        value, slopes = terms(np.exp(point), some)
+        # Not by matrix products, whose last digits depend on the number of threads.
+        size = some.weight.sum()
+        mean, slope = (value * some.weight).sum() / size, (slopes * some.weight).sum(axis=1) / size
+        return mean, slope * np.exp(point)
 
-    trial, full = slope_of(_thinned(rows)), slope_of(rows)
+    def climb(some: Histories | OrderValues, start: np.ndarray) -> np.ndarray:
+        def negative(point: np.ndarray) -> tuple[float, np.ndarray]:
+            mean, slope = mean_and_slope(point, some)
+            if not np.isfinite(mean) or not np.isfinite(slope).all():
+                return NO_LIKELIHOOD, np.zeros(len(point))
+            beyond = point - np.clip(point, lowest, highest)
+            return beyond @ beyond - mean, 2 * beyond - slope
+
+        # L-BFGS-B knows bounds but waits on its linear algebra's threads a hundred times as long
+        # as these few parameters take.
+        return minimize(negative, start, jac=True, method="BFGS", options={"gtol": 1e-7}).x
+
+    trial = _thinned(rows)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        _, best = min(
-            (descend(trial, np.log(start), FLAT) for start in starts), key=lambda found: found[0]
-        )
-        value, point = descend(full, best, FLAT / 100)
-        _, slope = full(point)
-        curvature = _curvature(full, point) * rows.weight.sum()
-    point = np.clip(point, *BOUNDS)
-    inside = (point > BOUNDS[0]) & (point < BOUNDS[1])
+        tried = [climb(trial, np.log(start)) for start in starts]
+        point = climb(rows, max(tried, key=lambda found: mean_and_slope(found, trial)[0]))
+        mean, slope = mean_and_slope(point, rows)
+        curvature = _curvature(lambda near: mean_and_slope(near, rows)[1], point)
+    inside = (point > lowest) & (point < highest)
     count = int(rows.weight.sum())
-    log_likelihood = -value * rows.weight.sum() - shift
+    log_likelihood = mean * rows.weight.sum() - shift
     reason = None
-    if not np.isfinite(log_likelihood) or value >= 1e10:
+    if not np.isfinite(log_likelihood):
         reason = "the fit found no likelihood"
     elif (np.abs(slope[inside]) > FLAT).any():
         reason = "the fit did not converge"
@@ -808,9 +854,15 @@ def _fit(
         dict(zip(names, (np.exp(point) * units).tolist(), strict=True)),
         float(log_likelihood),
         count,
-        _covariance(curvature),
+        _covariance(curvature * rows.weight.sum()),
         reason,
     )
+
+
+def _no_fit(name: str, names: Sequence[str], rows: Histories | OrderValues, reason: str) -> Fit:
+    missing = dict.fromkeys(names, np.nan)
+    unknown = np.full((len(names), len(names)), np.nan)
+    return Fit(name, missing, np.nan, int(rows.weight.sum()), unknown, reason)
 
 
 def _thinned(rows: "Histories | OrderValues") -> "Histories | OrderValues":
@@ -819,13 +871,11 @@ def _thinned(rows: "Histories | OrderValues") -> "Histories | OrderValues":
     return type(rows)(**{one.name: getattr(rows, one.name)[::step] for one in fields(rows)})
 
 
-def _curvature(
-    slope_of: Callable[[np.ndarray], tuple[float, np.ndarray]], point: np.ndarray
-) -> np.ndarray:
-    """Return the second derivatives, by differences of the slopes."""
+def _curvature(slope_of: Callable[[np.ndarray], np.ndarray], point: np.ndarray) -> np.ndarray:
+    """Return the second derivatives, with opposite sign, by differences of the slopes."""
     step = 1e-4
     rows = [
-        (slope_of(point + shift)[1] - slope_of(point - shift)[1]) / (2 * step)
+        (slope_of(point - shift) - slope_of(point + shift)) / (2 * step)
         for shift in step * np.eye(len(point))
     ]
     return (np.array(rows) + np.array(rows).T) / 2

