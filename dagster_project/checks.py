@@ -25,10 +25,7 @@ def raw_gate() -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         paths = source_run.paths
         audit.write_limits(paths, source_run.source, source_run.as_of_date)
-        verdicts = [
-            gates.validate("raw", table, paths.warehouse, "raw")
-            for table in gates.suite_tables("raw")
-        ]
+        verdicts = gates.validate("raw", gates.suite_tables("raw"), paths.warehouse, "raw")
         with connect(paths, read_only=True) as connection:
             fingerprint = audit.raw_fingerprint(connection)
         audit.record(
@@ -51,10 +48,9 @@ def release_gate() -> dg.AssetChecksDefinition:
         audit.write_former_stages(paths)
         identity = releases.candidate_identity(paths)
         file = releases.candidate_file(paths)
-        verdicts = [
-            gates.validate("release", table, file, "main", {"warehouse": paths.warehouse})
-            for table in gates.suite_tables("release")
-        ]
+        verdicts = gates.validate(
+            "release", gates.suite_tables("release"), file, "main", {"warehouse": paths.warehouse}
+        )
         audit.record(
             paths,
             "release",

@@ -15,7 +15,7 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -30,6 +30,7 @@ from pydantic_core import ErrorDetails
 
 from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.paths import DBT_DIR, PROJECT_DIR
+from dagster_project.versions import BEGINNING, in_force, overlaps, since
 
 Method = Literal["fixed", "season", "cadence", "survival", "gap_percentile"]
 Basis = Literal["purchase", "interaction", "both"]
@@ -58,7 +59,6 @@ _SILENCE = {
     "both": "with neither a purchase nor an interaction",
 }
 _SILENCE_ZH = {"purchase": "没有购买", "interaction": "没有互动", "both": "既无购买也无互动"}
-_BEGINNING = date.min
 _COMMON_YEAR = 2001
 _SEASON_EXAMPLE = "for example 01-15..04-15"
 
@@ -208,19 +208,11 @@ class Estimate:
     note: str | None
 
 
-class _Version(Protocol):
-    @property
-    def valid_from(self) -> date | None: ...
-
-
-_V = TypeVar("_V", bound=_Version)
-
-
 def name_of(written: Mapping[str, Any]) -> str:
     """Return how messages call a definition, right or faulty, as it is written."""
-    since = written.get("valid_from")
+    valid_from = written.get("valid_from")
     return f"the {written.get('method', 'unnamed')} definition" + (
-        f" valid from {since}" if since else ""
+        f" valid from {valid_from}" if valid_from else ""
     )
 
 
@@ -263,18 +255,7 @@ def version_faults(
     Yields:
         Position of the version, field and problem.
     """
-    earlier: dict[date, str] = {}
-    for index, version in enumerate(versions):
-        name = name_of(version.model_dump())
-        if _since(version) in earlier:
-            since = version.valid_from or "the beginning"
-            yield (
-                index,
-                "valid_from",
-                f"overlaps with {earlier[_since(version)]}, for both hold from {since} on; give "
-                "each a valid_from of its own (only one may do without)",
-            )
-        earlier.setdefault(_since(version), name)
+    yield from overlaps(versions, [name_of(version.model_dump()) for version in versions])
     bases = [version.basis or basis for version in versions]
     for index, own in enumerate(bases):
         if own != bases[0]:
@@ -326,7 +307,7 @@ def read_presets(file: Path) -> dict[str, tuple[Preset, ...]]:
         shown = file.relative_to(PROJECT_DIR) if file.is_relative_to(PROJECT_DIR) else file
         raise ConfigurationError("\n".join(f"{shown}, {problem}" for problem in problems))
     return {
-        industry: tuple(sorted((preset for _, preset in numbered), key=_since))
+        industry: tuple(sorted((preset for _, preset in numbered), key=since))
         for industry, numbered in rows.items()
     }
 
@@ -340,25 +321,15 @@ def _preset_fault(line: int, written: Mapping[str, Any], field: str, problem: st
     return f"line {line}, {field}: in {name_of(written)} of {industry}: {problem}"
 
 
-def _since(version: _Version) -> date:
-    return version.valid_from or _BEGINNING
-
-
-def in_force(versions: Sequence[_V], on: date) -> _V:
-    """Return the version that judges a silence begun on a day; the first also judges all before."""
-    begun = [version for version in versions if _since(version) <= on]
-    return max(begun, key=_since) if begun else min(versions, key=_since)
-
-
 def resolve(declared: Sequence[DeclaredDefinition], industry: str | None) -> tuple[Definition, ...]:
     """Return a source's complete definitions by valid_from; without any its industry's presets.
 
     What a version leaves out comes from the industry's preset of the day from which it is valid.
     """
     of_industry = presets()[industry or DEFAULT_INDUSTRY]
-    versions = sorted(declared or of_industry, key=_since)
+    versions = sorted(declared or of_industry, key=since)
     return tuple(
-        _complete(version, in_force(of_industry, _since(version)), is_first=index == 0)
+        _complete(version, in_force(of_industry, since(version)), is_first=index == 0)
         for index, version in enumerate(versions)
     )
 
@@ -371,7 +342,7 @@ def _complete(declared: DeclaredDefinition, preset: Preset, *, is_first: bool) -
         gap_multiple=declared.gap_multiple or DEFAULT_GAP_MULTIPLE,
         quantile=declared.quantile or DEFAULT_QUANTILE,
         seasons=declared.seasons,
-        valid_from=_BEGINNING if is_first else _since(declared),
+        valid_from=BEGINNING if is_first else since(declared),
         declared_from=declared.valid_from,
         description=declared.description or "",
         description_zh=declared.description_zh or "",
@@ -470,9 +441,9 @@ def parameters_text(definition: Definition) -> str:
 
 def valid_from_text(definition: Definition) -> str:
     """Return from when a definition counts."""
-    if definition.valid_from != _BEGINNING:
+    if definition.valid_from != BEGINNING:
         return definition.valid_from.isoformat()
-    if definition.declared_from in (None, _BEGINNING):
+    if definition.declared_from in (None, BEGINNING):
         return "the beginning"
     return f"{definition.declared_from}, and for everything before"
 

@@ -36,7 +36,7 @@ DROP_OUT_GAIN = 6.0
 # are measured in the mean time observed.
 LOWEST, HIGHEST = 1e-5, 1e5
 # Starts are compared on so many grouped rows before the best is followed on all.
-TRIAL_ROWS = 2_000
+TRIAL_ROWS = 1_000
 # Largest slope of the mean log-likelihood per customer that still counts as the top.
 FLAT = 1e-4
 # Stands for the negative logarithm of a likelihood that cannot be worked out.
@@ -211,7 +211,7 @@ class Model(ABC):
     ) -> np.ndarray:
         """Return the purchases each customer is expected to make within the horizon from now."""
         alive = self.probability_alive(parameters, repeat_count, last_at, observed)
-        return alive * self._expected_if_alive(parameters, repeat_count, observed, horizon)
+        return alive * self.expected_if_alive(parameters, repeat_count, observed, horizon)
 
     def return_probability(
         self,
@@ -223,7 +223,7 @@ class Model(ABC):
     ) -> np.ndarray:
         """Return the chance of at least one purchase within the horizon from now."""
         alive = self.probability_alive(parameters, repeat_count, last_at, observed)
-        return alive * self._return_if_alive(parameters, repeat_count, observed, horizon)
+        return alive * self.return_if_alive(parameters, repeat_count, observed, horizon)
 
     def median_wait(
         self,
@@ -249,29 +249,42 @@ class Model(ABC):
         observed: np.ndarray,
         horizon: float,
         rng: np.random.Generator,
+        alive_chance: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw the future of each customer once, jointly.
+
+        Args:
+            parameters: Of the model.
+            repeat_count: Purchases after the first.
+            last_at: Time of the last one since the first.
+            observed: Time since the first.
+            horizon: Time from now.
+            rng: Source of the draws.
+            alive_chance: The chance that each has not left, if it is known already.
 
         Returns:
             Purchases within the horizon from now, and the time within it until the customer leaves;
             both of shape (customers,).
         """
         count, active = np.zeros(len(observed)), np.zeros(len(observed))
-        chance = self.probability_alive(parameters, repeat_count, last_at, observed)
-        alive = np.flatnonzero(rng.random(len(observed)) < chance)
+        if alive_chance is None:
+            alive_chance = self.probability_alive(parameters, repeat_count, last_at, observed)
+        alive = np.flatnonzero(rng.random(len(observed)) < alive_chance)
         count[alive], active[alive] = self._simulate_alive(
             parameters, repeat_count[alive], observed[alive], horizon, rng
         )
         return count, active
 
     @abstractmethod
-    def _expected_if_alive(
-        self, parameters: Parameters, repeat_count: np.ndarray, observed: np.ndarray, horizon: float
-    ) -> np.ndarray: ...
-
-    def _return_if_alive(
+    def expected_if_alive(
         self, parameters: Parameters, repeat_count: np.ndarray, observed: np.ndarray, horizon: float
     ) -> np.ndarray:
+        """Return the purchases within the horizon expected of customers who have not left yet."""
+
+    def return_if_alive(
+        self, parameters: Parameters, repeat_count: np.ndarray, observed: np.ndarray, horizon: float
+    ) -> np.ndarray:
+        """Return the chance of a purchase within the horizon of customers who have not left yet."""
         # Nobody leaves before the next purchase.
         r, alpha = parameters[:2]
         return -np.expm1(-(r + repeat_count) * np.log1p(horizon / (alpha + observed)))
@@ -315,7 +328,7 @@ class Nbd(Model):
         r, alpha = parameters
         return r / alpha * np.asarray(time, dtype=float)
 
-    def _expected_if_alive(self, parameters, repeat_count, observed, horizon):
+    def expected_if_alive(self, parameters, repeat_count, observed, horizon):  # noqa: D102
         r, alpha = parameters
         return (r + repeat_count) / (alpha + observed) * horizon
 
@@ -395,7 +408,7 @@ class BetaGeometric(Model):
         # A new customer is an active one of whom nothing was seen yet; one who may leave after
         # the first purchase stays with a chance of b / (a + b).
         stays = b / (a + b) if self.first else 1.0
-        return stays * self._expected_if_alive(parameters, nobody, nobody, time)
+        return stays * self.expected_if_alive(parameters, nobody, nobody, time)
 
     def _log_odds_gone(self, parameters, repeat_count, last_at, observed):
         r, alpha, a, b = parameters
@@ -405,7 +418,7 @@ class BetaGeometric(Model):
         growth = (r + repeat_count) * np.log((alpha + observed) / (alpha + last_at))
         return np.where(chances > 0, odds + growth, -np.inf)
 
-    def _expected_if_alive(self, parameters, repeat_count, observed, horizon):
+    def expected_if_alive(self, parameters, repeat_count, observed, horizon):
         """Return the mean of (1 - exp(-rate p t)) / p over rate and p of an active customer.
 
         Fader, Hardie and Lee (2005), before their equation 10, whose hypergeometric function loses
@@ -484,12 +497,12 @@ class ParetoNbd(Model):
         r, alpha, s, beta = parameters
         return r / alpha * _active_time(s, beta, np.asarray(time, dtype=float))
 
-    def _expected_if_alive(self, parameters, repeat_count, observed, horizon):
+    def expected_if_alive(self, parameters, repeat_count, observed, horizon):  # noqa: D102
         r, alpha, s, beta = parameters
         rate = (r + repeat_count) / (alpha + observed)
         return rate * _active_time(s, beta + observed, horizon)
 
-    def _return_if_alive(self, parameters, repeat_count, observed, horizon):
+    def return_if_alive(self, parameters, repeat_count, observed, horizon):  # noqa: D102
         # Without a purchase: stays and buys nothing, or leaves before the first purchase.
         r, alpha, s, beta = parameters
         growth_alpha = np.log1p(horizon / (alpha + observed))

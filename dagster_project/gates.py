@@ -76,20 +76,20 @@ def suite_tables(gate: str) -> list[str]:
 
 def validate(
     gate: str,
-    table: str,
+    tables: Iterable[str],
     database: Path,
     schema: str,
     attach: Mapping[str, Path] = NO_FILES,
-) -> TableVerdict:
-    """Judge one table inside its DuckDB file; afterwards no lock on any file is held.
+) -> list[TableVerdict]:
+    """Judge tables inside their DuckDB file; afterwards no lock on any file is held.
 
     Args:
         gate: `raw` or `release`.
-        table: Table in `schema` of `database`, with a suite of the gate.
-        database: File that holds the table; opened read-only, as are the attached ones. This
+        tables: Tables in `schema` of `database`, each with a suite of the gate.
+        database: File that holds the tables; opened read-only, as are the attached ones. This
             process must not have it open for writing.
-        schema: Schema of the table.
-        attach: Further files by the alias under which the suite's SQL names them.
+        schema: Schema of the tables.
+        attach: Further files by the alias under which the suites' SQL names them.
 
     Raises:
         WinbackError: An expectation could not be judged; that is never a verdict.
@@ -97,14 +97,19 @@ def validate(
     # Imported here because GX takes seconds to import.
     from dagster_project import gx_duckdb
 
-    suite = json.loads(_suite_file(gate, table).read_text(encoding="utf-8"))
-    try:
-        result = gx_duckdb.validate_table(suite, database, schema, table, attach)
-    except Exception as error:
-        raise WinbackError(
-            f"The {gate} gate could not judge {table} in {database.name}: {_first_line(str(error))}"
-        ) from error
-    return TableVerdict(gate, table, _outcomes(gate, table, result), result)
+    verdicts = []
+    with gx_duckdb.opened(database, attach) as datasource:
+        for table in tables:
+            suite = json.loads(_suite_file(gate, table).read_text(encoding="utf-8"))
+            try:
+                result = gx_duckdb.validate_table(datasource, suite, schema, table)
+            except Exception as error:
+                raise WinbackError(
+                    f"The {gate} gate could not judge {table} in {database.name}: "
+                    f"{_first_line(str(error))}"
+                ) from error
+            verdicts.append(TableVerdict(gate, table, _outcomes(gate, table, result), result))
+    return verdicts
 
 
 def blocked_message(outcomes: Iterable[Outcome]) -> str:

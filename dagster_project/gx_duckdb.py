@@ -19,7 +19,7 @@ from great_expectations.data_context.types.base import (
     InMemoryStoreBackendDefaults,
     ProgressBarsConfig,
 )
-from great_expectations.datasource.fluent.interfaces import Batch
+from great_expectations.datasource.fluent import SQLDatasource
 from great_expectations.expectations.expectation import BatchExpectation
 from sqlalchemy import Connection
 from sqlalchemy.dialects import registry
@@ -229,10 +229,8 @@ def ephemeral_context(**data_docs_sites: dict[str, Any]) -> EphemeralDataContext
 
 
 @contextmanager
-def _open_table(
-    database: Path, schema: str, table: str, attach: Mapping[str, Path]
-) -> Iterator[Batch]:
-    """Yield a table as a GX batch; afterwards this process holds no lock on any of the files."""
+def opened(database: Path, attach: Mapping[str, Path]) -> Iterator[SQLDatasource]:
+    """Yield a database to GX; afterwards this process holds no lock on any of the files."""
     registry.register(URL_SCHEME.replace("+", "."), __name__, GateDialect.__name__)
     context = ephemeral_context()
     # The paths go into `connect_args`: in the URL their `$`, `?` or blanks would be interpreted.
@@ -243,8 +241,7 @@ def _open_table(
         kwargs={"connect_args": {"database": str(database), "attach": files}},
     )
     try:
-        asset = datasource.add_table_asset(table, table_name=table, schema_name=schema)
-        yield asset.add_batch_definition_whole_table(table).get_batch()
+        yield datasource
     finally:
         # GX keeps two engines: the datasource's own, and the one that computes.
         datasource.get_engine().dispose()
@@ -252,11 +249,7 @@ def _open_table(
 
 
 def validate_table(
-    suite: Mapping[str, Any],
-    database: Path,
-    schema: str,
-    table: str,
-    attach: Mapping[str, Path],
+    datasource: SQLDatasource, suite: Mapping[str, Any], schema: str, table: str
 ) -> dict[str, Any]:
     """Judge a table by a suite as read from its file; return GX's result as JSON, in its order.
 
@@ -271,8 +264,9 @@ def validate_table(
         "partial_unexpected_count": 5,
         "exclude_unexpected_values": True,
     }
-    with _open_table(database, schema, table, attach) as batch:
-        result = batch.validate(gx.ExpectationSuite(**suite), result_format=result_format)
+    asset = datasource.add_table_asset(table, table_name=table, schema_name=schema)
+    batch = asset.add_batch_definition_whole_table(table).get_batch()
+    result = batch.validate(gx.ExpectationSuite(**suite), result_format=result_format)
     document = result.to_json_dict()
     by_id = {one["expectation_config"]["meta"]["id"]: one for one in document["results"]}
     ids = [expectation["meta"]["id"] for expectation in suite["expectations"]]

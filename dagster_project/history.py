@@ -29,6 +29,7 @@ class EventLog(SqliteEventLogStorage):
         self._held: dict[tuple[int, str], Connection] = {}
         self._engines: dict[str, Engine] = {}
         self._has_index_columns: bool | None = None
+        self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
         # Of the same thread a batch holds the file of its run and the index at once.
         self._db_lock = threading.RLock()
@@ -72,6 +73,12 @@ class EventLog(SqliteEventLogStorage):
             )
         with self._db_lock, self._engines[shard].begin() as connection:
             yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        """Return whether the index has a table; one that is there stays."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
 
     def _has_asset_key_index_cols_on_connection(self, conn: Connection) -> bool:
         if self._has_index_columns is None:

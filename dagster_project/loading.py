@@ -243,8 +243,9 @@ class _Load:
     def read(self, group: list[tuple[ReadableFile, _File]]) -> None:
         """Load files with one header."""
         readable = [file for file, _ in group]
-        self._stage(readable)
-        measures = self._measures(readable)
+        is_streamed = self._is_streamed(readable[0])
+        self._stage(readable, "view" if is_streamed else "table")
+        measures = {} if is_streamed else self._measures(readable)
         self.connection.execute(
             "create or replace temp table read_files (file_path varchar, source_file varchar, "
             "file_hash varchar, load_key varchar, line_count bigint, first_record bigint)"
@@ -253,8 +254,9 @@ class _Load:
             "create or replace temp table refused (file_path varchar, line bigint, "
             "reason varchar, original_text varchar, break_count bigint)"
         )
+        accounts = []
         for file, given in group:
-            measure = measures.get(str(file.path), _Measure())
+            measure = measures.get(str(file.path), _Measure(file.line_count if is_streamed else 0))
             self.connection.execute(
                 "insert into read_files values (?, ?, ?, ?, ?, ?)",
                 [
@@ -267,22 +269,33 @@ class _Load:
                 ],
             )
             self._find_refused_lines(file)
-            numbers = self._reconcile(file, measure)
-            self._replace_rejected_rows(file, given, measure, numbers)
+            accounts.append((file, given, measure, self._reconcile(file, measure)))
             self.report.read_files.append(file.file.name)
-        self._replace_rows(self._record(readable[0]))
-        self._replace_loads()
-        self.connection.execute("drop table staged")
+        with _explained(readable):
+            row_count = self._replace_rows(self._record(readable[0]))
+            # Where every record has become a row, none is left to be read again and rejected.
+            is_clean = is_streamed and row_count == sum(file.line_count for file in readable)
+            self._collect_rejected(self._record(readable[0]), is_clean)
+            for account in accounts:
+                self._replace_rejected_rows(*account)
+            self._replace_loads()
+        self.connection.execute(f"drop {'view' if is_streamed else 'table'} staged")
 
-    def _stage(self, group: list[ReadableFile]) -> None:
-        """Type the records into a temporary table that holds them in the order of the files."""
+    def _is_streamed(self, file: ReadableFile) -> bool:
+        """Whether records go straight into raw: they can be read again and are numbered."""
+        return (
+            file.format == "parquet" and file.line_count > 0 and not self.mapping.declared.unpivot
+        )
+
+    def _stage(self, group: list[ReadableFile], kind: str) -> None:
+        """Type the records: into a table that holds them in the order of the files, or a view."""
         if group[0].line_count:
             select = _rows_sql(self.connection, self.mapping, group)
         else:
             _drop_reader_tables(self.connection)
             select = self.mapping.select_nothing()
         with _explained(group):
-            self.connection.execute(f"create or replace temp table staged as {select}")
+            self.connection.execute(f"create temp {kind} staged as {select}")
 
     def _record(self, file: ReadableFile) -> str:
         """Return SQL for the number of a staged record; see `records_sql`."""
@@ -398,24 +411,38 @@ class _Load:
             "where break_count > 0 order by record_number"
         ).fetchall()
 
+    def _collect_rejected(self, record: str, is_clean: bool) -> None:
+        """Collect the records that could not be typed; `record` is as for `_replace_rows`."""
+        self.connection.execute(
+            f"""
+            create or replace temp table rejected as
+            select file_path, {record} as record, reject_reason, original_text
+            from staged
+            where reject_reason is not null and {not is_clean}
+            """
+        )
+
     def _replace_rejected_rows(
-        self, file: ReadableFile, given: _File, measure: _Measure, numbers: LineNumbers
+        self,
+        file: ReadableFile,
+        given: _File,
+        measure: _Measure,
+        numbers: LineNumbers,
     ) -> None:
         """Replace the file's rows in `raw.rejected_rows`."""
         self.connection.execute(
             "delete from raw.rejected_rows where table_name = ? and source_file = ?",
             [self.table, file.file.name],
         )
-        record = f"{self._record(file)} - {measure.first_record} + 1"
         self.connection.execute(
             f"""
             insert into raw.rejected_rows
             with records as (
                 select
-                    {record} as record, min(reject_reason) as reason,
+                    record - {measure.first_record} + 1 as record, min(reject_reason) as reason,
                     any_value(original_text) as original_text
-                from staged
-                where file_path = {literal(file.path)} and reject_reason is not null
+                from rejected
+                where file_path = {literal(file.path)}
                 group by all
             ),
             shifts as (select unnest(?::bigint[]) as from_record, unnest(?::bigint[]) as shift),
@@ -438,10 +465,10 @@ class _Load:
             ],
         )
 
-    def _replace_rows(self, record: str) -> None:
+    def _replace_rows(self, record: str) -> int:
         """Replace the files' rows in the raw table and, for transactions, their day counts.
 
-        `record` is SQL for the number of a staged record.
+        `record` is SQL for the number of a staged record. Returns how many rows there are now.
         """
         is_daily = self.table == "transactions"
         in_days = self.days.holds("ordered_on") if is_daily else "true"
@@ -453,7 +480,7 @@ class _Load:
             wanted += " and value is not null"
         names = [identifier(column.name) for column in self.mapping.table.columns]
         names += ["amount_original"] if is_daily else []
-        self.connection.execute(
+        (row_count,) = self.connection.execute(
             f"""
             insert into raw.{self.table} (
                 {", ".join(names)}, source_file, source_row, batch_id, loaded_at
@@ -463,7 +490,7 @@ class _Load:
             where {wanted}
             """,
             [self.batch_id, self.loaded_at],
-        )
+        ).fetchone()
         if is_daily:
             self.connection.execute(f"delete from raw.load_days where {of_files}")
             self.connection.execute(
@@ -472,12 +499,13 @@ class _Load:
                 select
                     source_file, ordered_on, count(*), count(*) filter (customer_id is null),
                     sum(amount), coalesce(sum(amount) filter (excluded_reason is null), 0), ?
-                from staged join read_files using (file_path)
-                where {wanted}
+                from raw.transactions
+                where loaded_at = ? and {of_files}
                 group by source_file, ordered_on order by source_file, ordered_on
                 """,
-                [self.batch_id],
+                [self.batch_id, self.loaded_at],
             )
+        return row_count
 
     def _replace_loads(self) -> None:
         """Record what raw holds of the files now."""

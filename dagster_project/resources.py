@@ -4,8 +4,10 @@ Belongs here: what an asset needs and must be given back when the run ends. What
 it is in the plain modules they call.
 """
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -16,6 +18,7 @@ from dagster_dbt import DbtCliResource
 from pydantic import Field
 
 from dagster_project import releases
+from dagster_project.dbt_executable import PARSE_FINGERPRINT
 from dagster_project.dbt_project import DBT_EXECUTABLE
 from dagster_project.locking import fail_dead_runs, living_run, source_lock
 from dagster_project.paths import DBT_DIR, SourcePaths
@@ -82,15 +85,26 @@ class SourceRun(dg.ConfigurableResource):
         }
 
     def export_dbt_environment(self) -> None:
-        """Set what profiles.yml reads; dbt inherits this process's environment."""
+        """Set what profiles.yml and `winback-dbt` read; dbt inherits this process's environment."""
         settings = engine_settings(self.paths)
+        # No model is there or has another shape because of the day.
+        parsed_with = {**self.dbt_variables(), "as_of_date": releases.code_version()}
+        text = json.dumps(parsed_with, sort_keys=True)
+        os.environ[PARSE_FINGERPRINT] = hashlib.sha256(text.encode()).hexdigest()[:16]
         os.environ["WINBACK_WAREHOUSE"] = str(self.paths.warehouse)
         os.environ["WINBACK_MEMORY_LIMIT"] = settings["memory_limit"]
         os.environ["WINBACK_SPILL"] = settings["temp_directory"]
 
 
-def dbt_resource() -> DbtCliResource:
+class Dbt(DbtCliResource):
+    """dbt without the second one that dagster-dbt loads into this process to look up columns."""
+
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> None:
+        return None
+
+
+def dbt_resource() -> Dbt:
     """Return dbt over the project's models; see `dbt_executable` for why not plain dbt."""
-    return DbtCliResource(
+    return Dbt(
         project_dir=str(DBT_DIR), profiles_dir=str(DBT_DIR), dbt_executable=str(DBT_EXECUTABLE)
     )

@@ -6,6 +6,7 @@ functions over snapshots of customers; the measures are in `model_quality`, the 
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -22,6 +23,7 @@ DECIDING_HORIZON = 90
 # Cutoffs by how many horizons they lie before the as-of date: forecasts are compared as of the
 # earlier one, and the winner is judged once as of the last.
 LAST, EARLIER = 1, 2
+WORKERS = 2
 # BG/NBD is none of them: to it, whoever bought once is alive for certain.
 ALIVE_MODELS = ("mbg_nbd", "pareto_nbd")
 GAMMA_GAMMA = "gamma_gamma"
@@ -134,9 +136,9 @@ def make_choices(tests: Mapping[tuple[int, int], Test], today: Today) -> dict[st
 
 def _confirmed(choice: Choice, today: Today) -> Choice:
     """Return the choice, or none if its model does not hold as of today."""
-    if choice.published not in customer_base.MODELS:
-        return choice
-    fault = today.reason or refusal(choice.published, today.fits)
+    fault = today.reason
+    if choice.published in today.fits:
+        fault = refusal(choice.published, today.fits)
     return choice if fault is None else Choice(choice.winner, None, f"today: {fault}")
 
 
@@ -173,14 +175,16 @@ def choose(tests: Mapping[tuple[int, int], Test], score: str, measure: str) -> C
     paired difference is at most zero. Else the plain rule is.
 
     Args:
-        tests: From `read_tests`.
+        tests: From `make_tests`.
         score: Whose candidates compete.
         measure: brier (of the chance to return) or rmse (of the number of purchase days).
     """
     earlier = tests.get((DECIDING_HORIZON, EARLIER))
     last = tests.get((DECIDING_HORIZON, LAST))
     if earlier is None or last is None:
-        return Choice(None, None, "the data are too short to put a forecast of 90 days to the test")
+        return Choice(None, None, "too little data to put a forecast of 90 days to the test")
+    if earlier.reason:
+        return Choice(None, None, f"as of {earlier.cutoff_on}: {earlier.reason}")
     allowed = [
         name
         for name in CANDIDATES[score]
@@ -189,7 +193,7 @@ def choose(tests: Mapping[tuple[int, int], Test], score: str, measure: str) -> C
         and (name not in earlier.fits or refusal(name, earlier.fits) is None)
     ]
     if not allowed:
-        return Choice(None, None, f"as of {earlier.cutoff_on}: {earlier.reason or 'no model fits'}")
+        return Choice(None, None, f"as of {earlier.cutoff_on} no model fits")
     if HIATUS_RULE not in last.forecasts:
         return Choice(None, None, "the plain rule has nothing to learn from")
     winner = min(allowed, key=lambda name: earlier.quality[name][measure])
@@ -217,13 +221,14 @@ def make_tests(
             plain rules know as of a cutoff they learnt at the step before.
         limits: How much data a fit takes.
     """
-    fitted: dict[date, tuple[dict[str, Fit], str | None]] = {}
+    tested = {key: of for key, of in sorted(snapshots.items()) if key[1] <= EARLIER}
+    by_cutoff = dict(tested.values())
+    # Fitting is most of the work, and numpy leaves room for others meanwhile.
+    with ThreadPoolExecutor(WORKERS) as workers:
+        fits_of = workers.map(lambda customers: fit_models(customers, limits), by_cutoff.values())
+        fitted = dict(zip(by_cutoff, fits_of, strict=True))
     tests = {}
-    for (horizon, step), (cutoff_on, customers) in sorted(snapshots.items()):
-        if step > EARLIER:
-            continue
-        if cutoff_on not in fitted:
-            fitted[cutoff_on] = fit_models(customers, limits)
+    for (horizon, step), (cutoff_on, customers) in tested.items():
         fits, reason = fitted[cutoff_on]
         _, learnt_from = snapshots.get((horizon, step + 1), (None, None))
         forecasts = _forecasts(customers, horizon, fits, learnt_from)
@@ -281,10 +286,12 @@ def model_forecast(fit: Fit, customers: Snapshot, horizon_days: int) -> Forecast
     """Return what a fitted model says of each customer."""
     model = customer_base.MODELS[fit.model]
     history = history_of(customers)
+    repeat_count, _, observed = history
     horizon = horizon_days / DAYS_PER_WEEK
+    alive = model.probability_alive(fit.values, *history)
     return Forecast(
-        model.return_probability(fit.values, *history, horizon),
-        model.expected_purchases(fit.values, *history, horizon),
+        alive * model.return_if_alive(fit.values, repeat_count, observed, horizon),
+        alive * model.expected_if_alive(fit.values, repeat_count, observed, horizon),
     )
 
 

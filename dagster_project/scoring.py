@@ -27,11 +27,11 @@ from dagster_project.score_choice import (
     DAYS_PER_WEEK,
     DECIDING_HORIZON,
     LAST,
+    WORKERS,
     Choice,
     Test,
     Today,
     history_of,
-    model_forecast,
 )
 from dagster_project.sources import Source
 
@@ -42,7 +42,6 @@ TAIL_SHARE = 0.05
 # A next purchase more than ten years away is no date to plan with.
 LONGEST_WAIT_DAYS = 3650
 BATCH_ROWS = 50_000
-WORKERS = 2
 SEGMENTS = ("value_tier", "lifecycle_stage", "acquisition_month")
 HISTORIES = """
     select
@@ -159,32 +158,51 @@ class Scorer:
         """
         nothing = np.full(len(customers), np.nan)
         history = history_of(customers)
-        scores = {"probability_alive": nothing, "return_probability_90d": nothing}
-        if self.alive_fit is not None:
-            model = customer_base.MODELS[self.alive_fit.model]
-            scores["probability_alive"] = model.probability_alive(self.alive_fit.values, *history)
-        if self.return_forecast is not None:
-            scores["return_probability_90d"] = self._return_probability(customers)
-        for horizon in HORIZONS:
-            scores[f"expected_purchases_{horizon}d"] = self._expected_purchases(customers, horizon)
-        scores["days_to_next_purchase"] = nothing
-        if self.count_fit is not None:
-            model = customer_base.MODELS[self.count_fit.model]
-            wait = model.median_wait(self.count_fit.values, *history) * DAYS_PER_WEEK
-            scores["days_to_next_purchase"] = np.where(
-                wait <= LONGEST_WAIT_DAYS, np.ceil(wait), np.nan
-            )
-        scores["expected_order_value"] = nothing
-        scores["lifetime_value_365d"] = nothing
+        alive = {
+            fit.model: customer_base.MODELS[fit.model].probability_alive(fit.values, *history)
+            for fit in (self.alive_fit, self.count_fit, self.return_forecast)
+            if isinstance(fit, Fit)
+        }
+        scores = {
+            "probability_alive": nothing if self.alive_fit is None else alive[self.alive_fit.model],
+            "return_probability_90d": self._return_probability(customers, alive),
+            "days_to_next_purchase": nothing,
+            "expected_order_value": nothing,
+            "lifetime_value_365d": nothing,
+        }
         if self.order_value_fit is not None:
-            order_value = customer_base.expected_order_value(
-                self.order_value_fit.values, customers.repeat_count.astype(float), mean_value
+            scores["expected_order_value"] = customer_base.expected_order_value(
+                self.order_value_fit.values, history[0], mean_value
             )
-            scores["expected_order_value"] = order_value
-            if self.has_lifetime_value:
-                scores["lifetime_value_365d"] = (
-                    self._discounted_purchases(customers) * order_value * self.margin_per_sale
-                )
+        if self.count_fit is None:
+            for horizon in HORIZONS:
+                rule = self.count_rules.get(horizon)
+                count = rule.forecast(customers).purchase_count if rule else nothing
+                scores[f"expected_purchases_{horizon}d"] = count
+            return scores
+        model, values = customer_base.MODELS[self.count_fit.model], self.count_fit.values
+        repeat_count, _, observed = history
+
+        def expected(days: float) -> np.ndarray:
+            return alive[self.count_fit.model] * model.expected_if_alive(
+                values, repeat_count, observed, days / DAYS_PER_WEEK
+            )
+
+        for horizon in HORIZONS:
+            scores[f"expected_purchases_{horizon}d"] = expected(horizon)
+        wait = model.median_wait(values, *history) * DAYS_PER_WEEK
+        scores["days_to_next_purchase"] = np.where(wait <= LONGEST_WAIT_DAYS, np.ceil(wait), np.nan)
+        if self.has_lifetime_value:
+            # Each quarter's purchases are discounted from its middle.
+            ends = [0.25, 0.5, 0.75, 1.0]
+            until = [np.zeros(len(customers)), *(expected(365 * end) for end in ends)]
+            discounted = sum(
+                (after - before) * (1 + self.settings.discount_rate) ** (0.125 - end)
+                for before, after, end in zip(until, until[1:], ends, strict=False)
+            )
+            scores["lifetime_value_365d"] = (
+                discounted * scores["expected_order_value"] * self.margin_per_sale
+            )
         return scores
 
     def draws(
@@ -202,10 +220,14 @@ class Scorer:
         model = customer_base.MODELS[self.count_fit.model]
         horizon = 365 / DAYS_PER_WEEK
         rate = np.log1p(self.settings.discount_rate) / horizon
+        odds, slopes = self._alive_odds(repeat_count, last_at, observed)
         values = np.zeros((len(customers), DRAWS), dtype=np.float32)
         for number, (parameters, order_parameters) in enumerate(self._parameter_draws):
+            change = np.log(parameters / self.count_fit.values)
+            with np.errstate(over="ignore"):
+                chance = 1 / (1 + np.exp(-odds - change @ slopes))
             count, active = model.simulate(
-                parameters, repeat_count, last_at, observed, horizon, rng
+                parameters, repeat_count, last_at, observed, horizon, rng, chance
             )
             buyers = np.flatnonzero(count)
             spend = customer_base.simulate_spend(
@@ -215,35 +237,44 @@ class Scorer:
         values *= self.margin_per_sale
         return values
 
-    def _return_probability(self, customers: Snapshot) -> np.ndarray:
-        if isinstance(self.return_forecast, Fit):
-            forecast = model_forecast(self.return_forecast, customers, DECIDING_HORIZON)
-        elif isinstance(self.return_forecast, model_quality.EmpiricalTable):
-            forecast = self.return_forecast.forecast(customers, self.tier_bounds)
-        else:
-            forecast = self.return_forecast.forecast(customers)
-        return forecast.return_probability
+    def _alive_odds(self, *history: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the log odds of being alive, and their slopes by the logarithm of each parameter.
 
-    def _expected_purchases(self, customers: Snapshot, horizon: int) -> np.ndarray:
-        if self.count_fit is not None:
-            return model_forecast(self.count_fit, customers, horizon).purchase_count
-        if horizon in self.count_rules:
-            return self.count_rules[horizon].forecast(customers).purchase_count
-        return np.full(len(customers), np.nan)
+        Parameters are drawn close to the fit, where odds are all but straight: the chance need not
+        be computed anew for every draw.
 
-    def _discounted_purchases(self, customers: Snapshot) -> np.ndarray:
-        """Return expected purchases of 365 days, each quarter's discounted from its middle."""
-        model = customer_base.MODELS[self.count_fit.model]
-        history = history_of(customers)
-        before, total = 0.0, 0.0
-        for quarter in range(1, 5):
-            end = quarter / 4
-            until = model.expected_purchases(
-                self.count_fit.values, *history, end * 365 / DAYS_PER_WEEK
-            )
-            total = total + (until - before) * (1 + self.settings.discount_rate) ** (0.125 - end)
-            before = until
-        return total
+        Returns:
+            Shapes (customers,) and (k, customers); where nobody can have left, infinite and 0.
+        """
+        model, values = customer_base.MODELS[self.count_fit.model], self.count_fit.values
+
+        def odds(parameters: np.ndarray) -> np.ndarray:
+            chance = model.probability_alive(parameters, *history)
+            with np.errstate(divide="ignore"):
+                return np.log(chance) - np.log1p(-chance)
+
+        middle, step = odds(values), 1e-3
+        with np.errstate(invalid="ignore"):
+            slopes = [
+                (odds(values * np.exp(shift)) - middle) / step
+                for shift in step * np.eye(len(values))
+            ]
+        return middle, np.where(np.isfinite(middle), slopes, 0.0)
+
+    def _return_probability(
+        self, customers: Snapshot, alive: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        forecast = self.return_forecast
+        if forecast is None:
+            return np.full(len(customers), np.nan)
+        if isinstance(forecast, model_quality.EmpiricalTable):
+            return forecast.forecast(customers, self.tier_bounds).return_probability
+        if isinstance(forecast, model_quality.HiatusRule):
+            return forecast.forecast(customers).return_probability
+        repeat_count, _, observed = history_of(customers)
+        return alive[forecast.model] * customer_base.MODELS[forecast.model].return_if_alive(
+            forecast.values, repeat_count, observed, DECIDING_HORIZON / DAYS_PER_WEEK
+        )
 
 
 def _mean_discount(exponent: np.ndarray) -> np.ndarray:

@@ -28,13 +28,22 @@ from pydantic import (
     model_validator,
 )
 
-from dagster_project import canonical, churn
+from dagster_project import canonical, churn, tiers
 from dagster_project.errors import ConfigurationError
 from dagster_project.paths import PROJECT_DIR, SourcePaths
+from dagster_project.versions import overlaps
 
 TEMPLATE = "template"
 # What customers did besides buying.
 INTERACTION_TABLES = frozenset({"interactions", "campaign_responses", "exit_surveys"})
+
+# How messages call a version of what has versions.
+_VERSION_NAMES = {"churn_definition": churn.name_of, "value_tiers": tiers.name_of}
+_SETTINGS_ELSEWHERE = {
+    ("settings", "lost_threshold_days"): "churn_definition: {method: fixed, lost_days",
+    ("settings", "high_tier_share"): "value_tiers: {high",
+    ("settings", "middle_tier_share"): "value_tiers: {middle",
+}
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _DATE_DIRECTIVES = ({"%Y", "%y"}, {"%m", "%b", "%B", "%-m"}, {"%d", "%-d"})
@@ -211,7 +220,7 @@ class Limits(_Part):
 
 
 class Settings(_Part):
-    """Numbers behind stages, tiers, alerts and scores; a null follows from the churn definition.
+    """Numbers behind stages, alerts and scores; a null follows from the churn definition.
 
     Days are whole days. See DECISIONS.md for the reasons behind the defaults.
     """
@@ -225,30 +234,25 @@ class Settings(_Part):
     return_share_rise: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.20")
     alert_lift: Annotated[Decimal, Field(ge=1)] = Decimal("2")
     false_lost_limit: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.50")
-    high_tier_share: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.20")
-    middle_tier_share: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.50")
     score_min_buyers: Annotated[int, Field(ge=1)] = 500
     score_min_days: Annotated[int, Field(ge=1)] = 180
     score_min_repeat_buyers: Annotated[int, Field(ge=1)] = 50
     discount_rate: Annotated[Decimal, Field(ge=0, le=1)] = Decimal("0.10")
     kept_releases: Annotated[int, Field(ge=1)] = 7
 
-    @model_validator(mode="after")
-    def _tiers_in_order(self) -> "Settings":
-        if self.high_tier_share >= self.middle_tier_share:
-            raise ValueError("high_tier_share must be below middle_tier_share")
-        return self
 
+def _one_or_several(example: str) -> BeforeValidator:
+    """Return what reads one version of a definition, or a list of them."""
 
-def _one_or_several_definitions(value: Any) -> Any:
-    if value is None:
-        return ()
-    definitions = [value] if isinstance(value, dict) else value
-    if isinstance(definitions, list) and all(isinstance(one, dict) for one in definitions):
-        return definitions
-    raise ValueError(
-        "should be a definition, such as {method: fixed, lost_days: 90}, or a list of its versions"
-    )
+    def versions(value: Any) -> Any:
+        if value is None:
+            return ()
+        written = [value] if isinstance(value, dict) else value
+        if isinstance(written, list) and all(isinstance(one, dict) for one in written):
+            return written
+        raise ValueError(f"should be a definition, such as {example}, or a list of its versions")
+
+    return BeforeValidator(versions)
 
 
 class Source(_Part):
@@ -262,7 +266,12 @@ class Source(_Part):
     last_day: date | None = None
     industry: str | None = None
     churn_definition: Annotated[
-        tuple[churn.DeclaredDefinition, ...], BeforeValidator(_one_or_several_definitions)
+        tuple[churn.DeclaredDefinition, ...],
+        _one_or_several("{method: fixed, lost_days: 90}"),
+    ] = ()
+    value_tiers: Annotated[
+        tuple[tiers.DeclaredTiers, ...],
+        _one_or_several("{method: share, high: 0.20, middle: 0.50}"),
     ] = ()
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     time_zone: str
@@ -331,6 +340,7 @@ class Source(_Part):
             "margin_rate": str(self.margin_rate),
             "churn_basis": self.churn_basis,
             "has_interactions": not INTERACTION_TABLES.isdisjoint(self.tables),
+            "has_discounts": "discount_amount" in self.tables["transactions"].columns,
             "churn_definitions": [one.variables() for one in self.churn_definitions],
             "typical_gap_days": self.typical_gap_days,
             "alarm_gap_count": self.settings.alarm_gap_count,
@@ -341,8 +351,7 @@ class Source(_Part):
             "return_share_rise": str(self.settings.return_share_rise),
             "alert_lift": str(self.settings.alert_lift),
             "false_lost_limit": str(self.settings.false_lost_limit),
-            "high_tier_share": str(self.settings.high_tier_share),
-            "middle_tier_share": str(self.settings.middle_tier_share),
+            "value_tiers": tiers.variables(self.value_tiers),
             "score_min_buyers": self.settings.score_min_buyers,
             "score_min_days": self.settings.score_min_days,
             "score_min_repeat_buyers": self.settings.score_min_repeat_buyers,
@@ -353,6 +362,7 @@ class Source(_Part):
         """Return a hash of everything but the files that decides what a release holds."""
         everything = self.model_dump(mode="json", exclude={"name", "path", "schedule_time_zone"})
         everything["churn_definitions"] = [one.variables() for one in self.churn_definitions]
+        everything["value_tiers"] = tiers.variables(self.value_tiers)
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
 
@@ -404,7 +414,7 @@ def read_source(path: Path) -> Source:
     except (ValidationError, TypeError) as error:
         raise ConfigurationError(_explain(shown, error, lines, content)) from error
     source._lines.update(lines)
-    _check_churn_versions(source)
+    _check_versions(source)
     _check_tables(source)
     return source
 
@@ -440,16 +450,22 @@ def _check_time_zone(zone: str) -> str:
     return zone
 
 
-def _check_churn_versions(source: Source) -> None:
-    """Check what needs all versions of the churn definition and the preset of the industry."""
+def _check_versions(source: Source) -> None:
+    """Check what needs all versions of a definition beside each other."""
     basis = churn.presets()[source.industry or churn.DEFAULT_INDUSTRY][0].basis
-    faults = [
-        f"{source.place('churn_definition', str(index), field)}: in "
-        f"{churn.name_of(source.churn_definition[index].model_dump())}: {problem}"
-        for index, field, problem in churn.version_faults(source.churn_definition, basis)
+    tier_names = [tiers.name_of(one.model_dump()) for one in source.value_tiers]
+    faults = {
+        "churn_definition": churn.version_faults(source.churn_definition, basis),
+        "value_tiers": overlaps(source.value_tiers, tier_names),
+    }
+    messages = [
+        f"{source.place(key, str(index), field)}: in "
+        f"{_VERSION_NAMES[key](getattr(source, key)[index].model_dump())}: {problem}"
+        for key, found in faults.items()
+        for index, field, problem in found
     ]
-    if faults:
-        raise ConfigurationError("\n".join(faults))
+    if messages:
+        raise ConfigurationError("\n".join(messages))
 
 
 def _check_tables(source: Source) -> None:
@@ -614,18 +630,18 @@ def _explain(
             parent = _model_at(where[:-1])
             known = [key for key in parent.model_fields if key not in ("name", "path")]
             text = _unknown(where[-1], known).replace("unknown name", "unknown key")
-            if where == ("settings", "lost_threshold_days"):
-                # The setting people look for; no known key has a name near to it.
+            if where in _SETTINGS_ELSEWHERE:
+                # Settings people look for; no known key has a name near to theirs.
                 text = (
-                    "is no setting; write churn_definition: {method: fixed, lost_days: "
-                    f"{problem['input']}}} beside settings"
+                    f"is no setting; write {_SETTINGS_ELSEWHERE[where]}: {problem['input']}}} "
+                    "beside settings"
                 )
         else:
             text = churn.problem_text(problem)
-        if where[:1] == ("churn_definition",) and len(where) > 2:
-            written = content["churn_definition"]
+        if where and where[0] in _VERSION_NAMES and len(where) > 1:
+            written = content[where[0]]
             one = written[int(where[1])] if isinstance(written, list) else written
-            text = f"in {churn.name_of(one)}: {text}"
+            text = f"in {_VERSION_NAMES[where[0]](one)}: {text}"
         messages.append(f"{shown}, {_place(where, lines)}: {text}")
     return "\n".join(dict.fromkeys(messages))
 
@@ -638,6 +654,8 @@ def _model_at(where: tuple[str, ...]) -> type[BaseModel]:
         return {"settings": Settings, "limits": Limits}[where[0]]
     if where[0] == "churn_definition":
         return churn.DeclaredDefinition
+    if where[0] == "value_tiers":
+        return tiers.DeclaredTiers
     if "lookups" in where:
         return Lookup
     if "inputs" in where:

@@ -1,9 +1,10 @@
 {#-
-    The definitions in force, one a version, each with the day before which the next takes over.
+    The versions of a setting by the day from which each is valid, with the day before which the next
+    takes over.
 -#}
-{% macro versions_in_force() -%}
+{% macro versions_of(setting) -%}
     {%- set versions = [] -%}
-    {%- for version in var("churn_definitions") -%}
+    {%- for version in var(setting) -%}
         {%- do versions.append(dict(
             version,
             valid_before=loop.nextitem.valid_from if loop.nextitem is defined else "9999-12-31",
@@ -20,7 +21,7 @@
 -#}
 {% macro declared_seasons() -%}
     {%- set found = [] -%}
-    {%- for version in versions_in_force() if version.method == "season" -%}
+    {%- for version in versions_of("churn_definitions") if version.method == "season" -%}
         {%- set calendar = [] -%}
         {%- set first_year = var("first_day")[:4] | int - 1 -%}
         {%- set last_year = var("as_of_date")[:4] | int + 2 -%}
@@ -54,7 +55,7 @@
         "valid_from": "0001-01-01", "valid_before": "9999-12-31",
     } -%}
     {%- set found = [] -%}
-    {%- for version in versions_in_force() -%}
+    {%- for version in versions_of("churn_definitions") -%}
         {%- do found.append(dict(version, definition_id="active")) -%}
     {%- endfor -%}
     {%- for days in (30, 60, 90, 180) -%}

@@ -52,6 +52,22 @@
 {%- endmacro %}
 
 
+{#-
+    A share of two amounts, null where there is nothing to divide by; returns may be many times the
+    sales of a short period.
+-#}
+{% macro amount_share(numerator, denominator) -%}
+    cast(
+        case when {{ denominator }} > 0
+            then {{ quotient(
+                "(100 * (" ~ numerator ~ "))",
+                "cast(100 * (" ~ denominator ~ ") as bigint)", 6
+            ) }}
+        end as decimal(18, 6)
+    )
+{%- endmacro %}
+
+
 {#- A number from 0 to 2^32 - 1 that is the same for the same text on any engine. -#}
 {% macro hash_bucket(text) -%}
     {{ return(adapter.dispatch("hash_bucket")(text)) }}

@@ -18,4 +18,6 @@ where
         or (lifecycle_stage = 'lost') <> (coalesce(hiatus_days, 0) > lost_threshold_days)
         or lost_on <> {{ plus_days('last_purchase_on', 'lost_threshold_days + 1') }}
     {% endif %}
-    or (value_at_stake <= 0 and value_tier <> 'low')
+    {% if var('value_tiers') | map(attribute='measure') | unique | list == ['revenue'] %}
+        or (value_at_stake <= 0 and value_tier <> 'low')
+    {% endif %}

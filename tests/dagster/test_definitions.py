@@ -29,7 +29,7 @@ RAW = {
     "interactions",
     "transactions",
 }
-SEEDS = {"churn_presets", "stage_rules"}
+SEEDS = {"churn_presets", "rfm_groups", "stage_rules"}
 MARTS = {
     "alert_quality",
     "alerts",
@@ -39,16 +39,24 @@ MARTS = {
     "churn_rates",
     "cohort_retention",
     "customer_scores",
+    "customer_rfm",
+    "customer_powers",
     "customer_stage_history",
+    "customer_values",
     "customers",
+    "driver_correlations",
     "lifecycle_flow",
     "lost_customers_by_month",
     "lost_episodes",
     "model_calibration",
     "model_quality",
     "score_versions",
+    "spend_by_tenure",
+    "spend_comparisons",
     "stage_transitions",
     "value_forecasts",
+    "tier_versions",
+    "value_tier_movements",
     "winback_candidates",
     *SEEDS,
 }

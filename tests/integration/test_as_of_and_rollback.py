@@ -68,6 +68,10 @@ def test_a_past_date_knows_nothing_of_what_came_later(past: SourcePaths, tmp_pat
         "lifecycle_flow",
         "cohort_retention",
         "lost_customers_by_month",
+        "spend_by_tenure",
+        "spend_comparisons",
+        "customer_powers",
+        "driver_correlations",
         "winback_candidates",
     ):
         assert rows(release, table) == rows(then.published_file, table), table

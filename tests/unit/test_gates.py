@@ -42,7 +42,7 @@ def release_tables() -> str:
         for table in gates.suite_tables("release")
     ]
     seeds = DBT_DIR / "seeds"
-    for seed in ("stage_rules", "churn_presets"):
+    for seed in ("stage_rules", "churn_presets", "rfm_groups"):
         file = f"read_csv('{seeds / seed}.csv', all_varchar = true)"
         statements.append(f"insert into {seed} by name from {file};")
     return "\n".join(statements)
@@ -129,6 +129,33 @@ from (values
     ('expected_purchases', 'mbg_nbd'), ('probability_alive', 'mbg_nbd'),
     ('expected_order_value', 'gamma_gamma')
 ) as candidates(score, model);
+insert into tier_versions by name
+select
+    1 as version, *, date '0001-01-01' as valid_from, true as is_in_force, 'revenue' as measure,
+    'share' as method, 0 as customer_count, 0 as value_at_stake, 0 as margin_at_stake,
+    'USD' as currency, 'words' as label, '话' as label_zh
+from (values ('high', 1, .2), ('middle', 2, .5), ('low', 3, null))
+    as tiers(value_tier, tier_order, boundary);
+insert into spend_comparisons by name
+select
+    unnest([
+        'year_3_to_first_6_months', 'year_3_to_first_6_months_of_survivors',
+        'client_to_first_purchase'
+    ]) as comparison,
+    0 as base_customer_count, 0 as compared_customer_count, 'USD' as currency, 'words' as note,
+    'words' as base_description, 'words' as compared_description;
+insert into driver_correlations by name
+select
+    outcome, feature, 'association' as relation, 0 as customer_count,
+    'not judged: words' as finding
+from
+    (select unnest(['repeat_purchase', 'later_net_revenue']) as outcome),
+    (
+        select unnest([
+            'first_basket_value', 'first_discount_share', 'second_purchase_within_30d',
+            'first_category', 'first_channel', 'acquisition_source', 'onboarding_event'
+        ]) as feature
+    );
 """
 PUBLISHED = """
 insert into customers by name
@@ -154,6 +181,43 @@ from (values
     customer_id, known_on, first_purchase_on, last_purchase_on, purchase_day_count, hiatus_days,
     value, value_tier, lifecycle_stage, rule_id, loyalty_stage, loyalty_rule_id, contact_class,
     contact_rule_id, lost_on, days_until_lost, times_lost, times_regained
+);
+insert into customer_values by name
+select
+    customer_id, period, period_order, net_revenue, net_revenue * .3 as margin,
+    purchase_day_count as order_count, purchase_day_count, net_revenue as sale_amount,
+    0 as discount_amount, 0 as return_amount,
+    net_revenue / nullif(purchase_day_count, 0) as average_order_value,
+    if(purchase_day_count > 0, 0, null) as discount_share, discount_share as return_share, currency
+from (
+    select
+        *, unnest(['lifetime', 'trailing_365d', 'trailing_90d', 'last_active_year']) as period,
+        unnest([1, 2, 3, 4]) as period_order
+    from customers
+);
+update tier_versions set customer_count = 1,
+    value_at_stake = case value_tier when 'high' then 30 when 'middle' then 20 else 10 end,
+    cutoff_amount = case value_tier when 'high' then 30 when 'middle' then 20 end;
+insert into value_tier_movements by name
+select *, 1 as customer_count, 'USD' as currency, true as is_complete_month
+from (values
+    ('2024-01-01', 'none', 'low', 10),
+    ('2024-02-01', 'low', 'low', 10),
+    ('2024-02-01', 'none', 'high', 12.5),
+    ('2024-03-01', 'low', 'low', 10),
+    ('2024-03-01', 'high', 'high', 30),
+    ('2024-03-01', 'none', 'middle', 20)
+) as movements(month, from_tier, to_tier, value_at_stake);
+insert into customer_rfm by name
+select
+    *, concat(recency_score, frequency_score, monetary_score) as rfm_code, 'USD' as currency
+from (values
+    ('a', 86, 1, 10, 1, 1, 1, 1, 'lost'),
+    ('b', 11, 2, 30, 2, 4, 4, 4, 'at_risk'),
+    ('c', 6, 1, 20, 4, 1, 2, 2, 'potential_loyalists')
+) as scored(
+    customer_id, recency_days, frequency, monetary, recency_score, frequency_score,
+    monetary_score, fm_score, rfm_group
 );
 insert into customer_stage_history by name
 select
@@ -290,6 +354,52 @@ insert into cohort_retention values
     ('2024-02-01', 0, 1, 1, 1, 1, 1, 1, 1, 12.5, 12.5, 'USD', true),
     ('2024-02-01', 1, 1, 1, 1, 1, 1, 1, 1, 17.5, 30, 'USD', true),
     ('2024-03-01', 0, 1, 1, 1, 1, 1, 1, 1, 20, 20, 'USD', true);
+insert into spend_by_tenure by name
+select
+    *, 'USD' as currency, observed_customer_count = acquired_customer_count as is_mature,
+    survivor_count / observed_customer_count as survival_rate,
+    net_revenue / observed_customer_count as net_revenue_per_acquired_customer,
+    survivor_net_revenue / nullif(survivor_count, 0) as net_revenue_per_survivor
+from (values
+    ('all', 'all', 0, 3, 2, 2, 22.5, 22.5, 11.25),
+    ('all', 'all', 1, 3, 1, 0, 0, 0, 10),
+    ('all', 'all', 2, 3, 0, null, null, null, null),
+    ('acquisition_month', '2024-01', 0, 1, 1, 1, 10, 10, 10),
+    ('acquisition_month', '2024-01', 1, 1, 1, 0, 0, 0, 10),
+    ('acquisition_month', '2024-01', 2, 1, 0, null, null, null, null),
+    ('acquisition_month', '2024-02', 0, 1, 1, 1, 12.5, 12.5, 12.5),
+    ('acquisition_month', '2024-02', 1, 1, 0, null, null, null, null),
+    ('acquisition_month', '2024-03', 0, 1, 0, null, null, null, null)
+) as cells(
+    segment, segment_value, tenure_month, acquired_customer_count, observed_customer_count,
+    survivor_count, net_revenue, survivor_net_revenue,
+    cumulative_net_revenue_per_acquired_customer
+);
+insert into customer_powers by name
+select
+    *, 'USD' as currency, 'words' as interaction_note, 'words' as influence_note,
+    round((purchase_recency_score + purchase_frequency_score + purchase_monetary_score) / 3, 2)
+        as purchase_power
+from (values
+    ('a', 86, 33.33, 1, 66.67, 10, 33.33),
+    ('b', 11, 66.67, 2, 100, 30, 100),
+    ('c', 6, 100, 1, 66.67, 20, 66.67),
+    ('p', null, 0, 0, 0, 0, 0)
+) as powers(
+    customer_id, hiatus_days, purchase_recency_score, purchase_days_trailing_365d,
+    purchase_frequency_score, net_revenue_trailing_365d, purchase_monetary_score
+);
+update driver_correlations
+set customer_count = 200, rank_correlation = .2, p_value = .004512, q_value = .006768,
+    direction = 'positive', is_beyond_chance = true, finding = 'words'
+where feature = 'first_basket_value';
+update driver_correlations
+set customer_count = 200, level_customer_count = 60, rank_correlation = -.1, p_value = .158813,
+    q_value = .158813, direction = 'negative', is_beyond_chance = false, finding = 'words',
+    feature_level = 'tea'
+where feature = 'first_category' and outcome = 'repeat_purchase';
+update spend_comparisons
+set base_customer_count = 3 where comparison = 'client_to_first_purchase';
 insert into winback_candidates values
     (1, 'b', 'high', 'alarm', null, 11, 30, 'USD', 'high tier'),
     (2, 'a', 'low', 'lost', 55, 86, 10, 'USD', 'low tier');
@@ -356,11 +466,13 @@ def release(tmp_path: Path) -> Path:
 
 
 def judge_raw(table: str, warehouse: Path) -> gates.TableVerdict:
-    return gates.validate("raw", table, warehouse, "raw")
+    (verdict,) = gates.validate("raw", [table], warehouse, "raw")
+    return verdict
 
 
 def judge_release(table: str, release: Path, warehouse: Path) -> gates.TableVerdict:
-    return gates.validate("release", table, release, "main", {"warehouse": warehouse})
+    (verdict,) = gates.validate("release", [table], release, "main", {"warehouse": warehouse})
+    return verdict
 
 
 def failed(verdict: gates.TableVerdict) -> dict[str, gates.Outcome]:
@@ -816,6 +928,158 @@ RELEASE_FAULTS = [
     ("lost_customers_by_month",
      "update customers set lifecycle_stage = 'alarm' where customer_id = 'a'",
      "losses_reconcile", "1 lost and not recovered", None),
+    ("customer_values", "delete from customer_values where customer_id = 'a'"
+     " and period = 'trailing_90d'",
+     "periods_complete", "1 of 4 unexpected", "a"),
+    ("customer_values", "update customer_values set period_order = 3 where customer_id = 'p'"
+     " and period = 'lifetime'",
+     "periods_complete", "1 of 4 unexpected", "p"),
+    ("customer_values", "update customer_values set net_revenue = 9 where customer_id = 'a'"
+     " and period = 'last_active_year'",
+     "sums_as_in_customers", "1 of 16 unexpected", "a:last_active_year"),
+    ("customer_values", "update customer_values set average_order_value = 14"
+     " where customer_id = 'b' and period = 'lifetime'",
+     "shares_agree", "1 of 16 unexpected", "b:lifetime"),
+    ("customer_values", "update customer_values set discount_amount = 10 where customer_id = 'a'"
+     " and period = 'lifetime'",
+     "shares_agree", "1 of 16 unexpected", "a:lifetime"),
+    ("customer_values", "update customer_values set discount_amount = null, discount_share = null"
+     " where customer_id = 'a' and period = 'lifetime'",
+     "shares_agree", "1 of 16 unexpected", "a:lifetime"),
+    ("customer_values", "update customer_values set return_share = null where customer_id = 'a'"
+     " and period = 'lifetime'",
+     "shares_agree", "1 of 16 unexpected", "a:lifetime"),
+    ("customer_values", "update customer_values set order_count = 1, average_order_value = 30"
+     " where customer_id = 'b'",
+     "orders_and_days_agree", "4 of 16 unexpected", "b:last_active_year"),
+    ("customer_values", "update customer_values set order_count = 3, average_order_value = 10"
+     " where customer_id = 'b' and period = 'trailing_90d'",
+     "periods_within_each_other", "1 of 4 unexpected", "b"),
+    ("tier_versions", "delete from tier_versions where value_tier = 'low';"
+     "delete from customers where value_tier = 'low'",
+     "tiers_complete", "1 of 3 unexpected", "1 low"),
+    ("tier_versions", "update tier_versions set is_in_force = false",
+     "one_in_force", "1 of 1 unexpected", "1"),
+    ("tier_versions", "update tier_versions set valid_to = '2024-03-31'",
+     "one_in_force", "1 of 1 unexpected", "1"),
+    ("tier_versions", "update tier_versions set cutoff_amount = 31 where value_tier = 'middle'",
+     "cutoffs_in_order", "1 of 3 unexpected", "1:middle"),
+    ("tier_versions", "update tier_versions set method = 'cutoff'",
+     "cutoffs_in_order", "2 of 3 unexpected", "1:high"),
+    ("tier_versions", "update tier_versions set boundary = 1 where value_tier = 'middle'",
+     "cutoffs_in_order", "1 of 3 unexpected", "1:middle"),
+    ("tier_versions", "update tier_versions set value_at_stake = 29 where value_tier = 'high'",
+     "tiers_as_in_customers", "1 of 3 unexpected", "1 high"),
+    ("tier_versions", "update customers set value_tier = 'low' where customer_id = 'b'",
+     "tiers_as_in_customers", "2 of 3 unexpected", "1 high"),
+    ("tier_versions", "update tier_versions set label_zh = '' where value_tier = 'high'",
+     "labels_present", "1 of 3 unexpected", "1:high"),
+    ("value_tier_movements", "insert into value_tier_movements by name"
+     " from value_tier_movements where month = '2024-03-01' and to_tier = 'middle';"
+     "insert into customers by name from customers where value_tier = 'middle'",
+     "movements_well_formed", "2 of 7 unexpected", "2024-03-01:none:middle"),
+    ("value_tier_movements", "update value_tier_movements set to_tier = 'high'"
+     " where month = '2024-01-01'",
+     "movements_chain", "2 of 4 unexpected", "2024-02-01 high"),
+    ("value_tier_movements", "update value_tier_movements set to_tier = 'middle'"
+     " where month = '2024-03-01' and from_tier = 'low'",
+     "movements_end_in_customers", "2 of 3 unexpected", "low"),
+    ("customer_rfm", "update customer_rfm set monetary = 29 where customer_id = 'b'",
+     "buyers_as_in_customers", "1 of 3 unexpected", "b"),
+    ("customer_rfm", "insert into customers by name select * replace ('d' as customer_id)"
+     " from customers where customer_id = 'c'",
+     "buyers_as_in_customers", "1 of 4 unexpected", "d"),
+    ("customer_rfm", "update customer_rfm set frequency_score = 2, fm_score = 2,"
+     " rfm_code = '412' where customer_id = 'c'",
+     "scores_respect_ties, groups_as_in_rfm_groups", "1 of 3 unexpected", "c"),
+    ("customer_rfm", "update customer_rfm set rfm_group = 'lost' where customer_id = 'c'",
+     "groups_as_in_rfm_groups", "1 of 3 unexpected", "c"),
+    ("customer_rfm", "update customer_rfm set rfm_code = '111' where customer_id = 'c'",
+     "groups_as_in_rfm_groups", "1 of 3 unexpected", "c"),
+    ("rfm_groups", "delete from rfm_groups where recency_score = 3 and fm_score = 1",
+     "cells_total_and_exclusive", "1 of 25 unexpected", "3 1"),
+    ("rfm_groups", "insert into rfm_groups by name select * replace (0 as fm_score)"
+     " from rfm_groups where rfm_group = 'lost'",
+     "cells_total_and_exclusive", "1 of 26 unexpected", "1 0"),
+    ("rfm_groups", "update rfm_groups set rfm_group = 'lost', label = 'Lost',"
+     " label_zh = '流失客户',"
+     " suggested_action = (select min(suggested_action) from rfm_groups where rfm_group = 'lost'),"
+     " suggested_action_zh = (select min(suggested_action_zh) from rfm_groups"
+     " where rfm_group = 'lost') where rfm_group = 'promising'",
+     "every_group_reached", "1 of 11 unexpected", "promising"),
+    ("rfm_groups", "update rfm_groups set label = 'Lost' where rfm_group = 'promising'",
+     "words_agree", "2 of 25 unexpected", "1:1"),
+    ("spend_by_tenure", "delete from spend_by_tenure"
+     " where segment_value = '2024-02' and tenure_month = 0;"
+     "update spend_by_tenure set observed_customer_count = 1, survivor_count = 1,"
+     " net_revenue = 10, survivor_net_revenue = 10, net_revenue_per_acquired_customer = 10,"
+     " net_revenue_per_survivor = 10, cumulative_net_revenue_per_acquired_customer = 10"
+     " where segment = 'all' and tenure_month = 0",
+     "cells_complete", "1 of 4 unexpected", "acquisition_month 2024-02"),
+    ("spend_by_tenure", "update spend_by_tenure set net_revenue_per_survivor = 0"
+     " where segment_value = '2024-01' and tenure_month = 1",
+     "immature_is_unknown", "1 of 9 unexpected", "acquisition_month:2024-01:1"),
+    ("spend_by_tenure", "update spend_by_tenure set net_revenue = 0, survivor_net_revenue = 0,"
+     " net_revenue_per_acquired_customer = 0, cumulative_net_revenue_per_acquired_customer = 0"
+     " where segment_value = '2024-03'",
+     "immature_is_unknown", "1 of 9 unexpected", "acquisition_month:2024-03:0"),
+    ("spend_by_tenure", "update spend_by_tenure set survival_rate = .9"
+     " where segment_value = '2024-02' and tenure_month = 0",
+     "figures_agree", "1 of 9 unexpected", "acquisition_month:2024-02:0"),
+    ("spend_by_tenure", "update spend_by_tenure"
+     " set cumulative_net_revenue_per_acquired_customer = 11"
+     " where segment_value = '2024-01' and tenure_month = 0",
+     "figures_agree", "1 of 9 unexpected", "acquisition_month:2024-01:0"),
+    ("spend_by_tenure", "update spend_by_tenure set survivor_count = 1, survival_rate = .5,"
+     " net_revenue_per_survivor = 22.5 where segment = 'all' and tenure_month = 0",
+     "months_add_up", "1 of 3 unexpected", "0 acquisition_month"),
+    ("spend_by_tenure", "update customers set first_purchase_on = '2024-01-03'"
+     " where customer_id = 'b'",
+     "observed_as_in_customers", "5 of 6 unexpected", "2024-01 0"),
+    ("spend_comparisons", "delete from spend_comparisons where comparison like 'client%'",
+     "comparisons_complete", "2 comparisons", None),
+    ("spend_comparisons", "update spend_comparisons set ratio = 2, note = null"
+     " where comparison like 'client%'",
+     "ratios_consistent", "1 of 3 unexpected", "client_to_first_purchase"),
+    ("spend_comparisons", "update customers set contact_class = 'high_repurchase'"
+     " where customer_id = 'a'",
+     "customers_as_elsewhere", "1 of 3 unexpected", "client_to_first_purchase"),
+    ("customer_powers", "delete from customer_powers where customer_id = 'p'",
+     "one_row_per_customer", "1 of 4 unexpected", "p"),
+    ("customer_powers", "update customer_powers set purchase_recency_score = 100.01"
+     " where customer_id = 'c'",
+     "scores_within_bounds", "1 of 4 unexpected", "c"),
+    ("customer_powers", "update customer_powers set purchase_power = 77.8 where customer_id = 'c'",
+     "powers_are_means", "1 of 4 unexpected", "c"),
+    ("customer_powers", "update customer_powers set influence_note = null where customer_id = 'c'",
+     "powers_are_means", "1 of 4 unexpected", "c"),
+    ("customer_powers", "update customer_powers set purchase_frequency_score = 66.68,"
+     " purchase_power = 44.45 where customer_id = 'a'",
+     "equal_values_share_a_score", "1 of 4 unexpected", "a"),
+    ("customer_powers", "update customer_powers"
+     " set net_revenue_trailing_365d = 20.01 where customer_id = 'c'",
+     "values_as_in_customers", "1 of 4 unexpected", "c"),
+    ("driver_correlations", "delete from driver_correlations"
+     " where feature = 'first_channel' and outcome = 'repeat_purchase'",
+     "pairs_complete", "1 of 14 unexpected", "repeat_purchase first_channel"),
+    ("driver_correlations", "update driver_correlations set direction = 'positive'"
+     " where feature_level = 'tea'",
+     "figures_agree", "1 of 14 unexpected", "repeat_purchase:first_category:tea"),
+    ("driver_correlations", "update driver_correlations set finding = 'words'"
+     " where feature = 'first_channel'",
+     "figures_agree", "2 of 14 unexpected", "later_net_revenue:first_channel"),
+    ("driver_correlations", "update driver_correlations set customer_count = 99"
+     " where feature = 'first_basket_value'",
+     "enough_customers", "2 of 14 unexpected", "later_net_revenue:first_basket_value"),
+    ("driver_correlations", "update driver_correlations set level_customer_count = 151"
+     " where feature_level = 'tea'",
+     "enough_customers", "1 of 14 unexpected", "repeat_purchase:first_category:tea"),
+    ("driver_correlations", "update driver_correlations set q_value = .2"
+     " where feature_level = 'tea'",
+     "discoveries_controlled", "1 of 3 unexpected", "repeat_purchase:first_category:tea"),
+    ("driver_correlations", "update driver_correlations set relation = 'cause'"
+     " where feature_level = 'tea'",
+     "only_associations", "1 of 14 unexpected", "repeat_purchase:first_category:tea"),
     ("winback_candidates", "delete from winback_candidates where customer_id = 'a'",
      "only_and_all_eligible", "1 of 2 unexpected", "a"),
     ("winback_candidates", "insert into winback_candidates values"
@@ -1022,6 +1286,16 @@ def test_stage_shares_are_compared_with_the_former_release(release: Path, wareho
     assert drift.observed_value == "prospect from 60.0% to 25.0%"
     assert drift.example_ids[0] == "prospect"
     assert drift.unexpected_count == 4
+
+
+def test_zero_may_have_a_margin(release: Path, warehouse: Path) -> None:
+    make(release, "update customers set value_at_stake = 0 where customer_id = 'b';"
+         "update lost_episodes set value_year_before = 0 where customer_id = 'b'")  # fmt: skip
+    for table in ("customers", "lost_episodes"):
+        assert "tiers_as_defined" in failed(judge_release(table, release, warehouse))
+    make(release, "update tier_versions set measure = 'margin'")
+    for table in ("customers", "lost_episodes"):
+        assert "tiers_as_defined" not in failed(judge_release(table, release, warehouse))
 
 
 @pytest.mark.parametrize(("buyers", "is_passed"), [(46, True), (47, False)])

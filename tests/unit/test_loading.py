@@ -811,7 +811,7 @@ def failed_gate(shop: Shop, table: str) -> dict[str, gates.Outcome]:
     """Return the blocking outcomes of a table; the warehouse is closed meanwhile."""
     shop.connection.close()
     audit.write_limits(shop.paths, shop.source, date(2024, 12, 31))
-    verdict = gates.validate("raw", table, shop.paths.warehouse, "raw")
+    (verdict,) = gates.validate("raw", [table], shop.paths.warehouse, "raw")
     shop.connection = duckdb.connect(str(shop.paths.warehouse))
     return {one.expectation: one for one in verdict.outcomes if one.is_blocking}
 

@@ -13,15 +13,15 @@ import re
 import shutil
 import subprocess
 import sys
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, product
 from math import floor
 from pathlib import Path
 from random import Random
@@ -32,6 +32,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from jinja2 import Template
 
 from dagster_project import scoring
 from dagster_project.loading import load_table, prepare_raw
@@ -56,11 +57,19 @@ currency: EUR
 time_zone: Europe/Berlin
 margin_rate: 0.3
 churn_definition: {churn_definition}
+value_tiers: {value_tiers}
 settings: {settings}
 tables:
   transactions:
     files: "*.csv"
-    columns: {{customer_id: customer, ordered_at: day, amount: amount, quantity: quantity}}
+    columns:
+      customer_id: customer
+      ordered_at: day
+      amount: amount
+      quantity: quantity
+      transaction_id: order
+      discount_amount: discount
+      cost_amount: cost
     inputs: {{kind: {{column: kind}}}}
     date_format: "%Y-%m-%d"
     line_type:
@@ -97,6 +106,17 @@ class Line:
     kind: str
     amount: Decimal
     quantity: int | None = None
+    order: str | None = None
+    discount: Decimal | None = None
+    cost: Decimal | None = None
+
+    @property
+    def margin(self) -> Fraction:
+        if not self.is_used:
+            return Fraction(0)
+        if self.cost is None:
+            return Fraction(self.amount) * Fraction(3, 10)
+        return Fraction(self.amount - self.cost)
 
     @property
     def is_used(self) -> bool:
@@ -186,6 +206,51 @@ class Definition:
 
 
 @dataclass(frozen=True)
+class Tiers:
+    """A version of the value tiers."""
+
+    measure: str = "revenue"
+    method: str = "share"
+    high: str = "0.20"
+    middle: str = "0.50"
+    valid_from: date = date.min
+
+    def declared(self) -> dict[str, Any]:
+        """Return it as it stands in a source's file."""
+        entry = {"measure": self.measure, "method": self.method}
+        entry |= {"high": float(self.high), "middle": float(self.middle)}
+        if self.valid_from > date.min:
+            entry["valid_from"] = self.valid_from.isoformat()
+        return entry
+
+    def cutoffs(self, values: list[Decimal]) -> tuple[Decimal, Decimal] | None:
+        """Return the least values of high and middle, given those of all buyers."""
+        if not values:
+            return None
+        if self.method == "cutoff":
+            return Decimal(self.high), Decimal(self.middle)
+        highest_first = sorted(values, reverse=True)
+
+        def least(share: str) -> Decimal:
+            # The place of the first of equal values is the number of greater ones.
+            end = Fraction(share) * len(values)
+            found = [v for v in highest_first if highest_first.index(v) < end]
+            return max(found[-1], Decimal("0.01"))
+
+        return least(self.high), least(self.middle)
+
+    def tier(self, worth: tuple[Decimal, Decimal], cutoffs: tuple[Decimal, Decimal]) -> str:
+        """Return the tier of a value at stake and a margin at stake."""
+        value = self.measured(worth)
+        if value >= cutoffs[0]:
+            return "high"
+        return "middle" if value >= cutoffs[1] else "low"
+
+    def measured(self, worth: tuple[Decimal, Decimal]) -> Decimal:
+        return worth[self.measure == "margin"]
+
+
+@dataclass(frozen=True)
 class World:
     """A shop's settings; its events follow from the seed."""
 
@@ -200,8 +265,7 @@ class World:
     decline: str = "0.50"
     return_rise: str = "0.20"
     lift: str = "2"
-    high: str = "0.20"
-    middle: str = "0.50"
+    tiers: tuple[Tiers, ...] = (Tiers(),)
     seed: int = 1
 
     @property
@@ -216,6 +280,7 @@ class World:
         """Return the shop's configuration."""
         return SOURCE.format(
             churn_definition=json.dumps([one.declared(self.basis) for one in self.definitions]),
+            value_tiers=json.dumps([one.declared() for one in self.tiers]),
             settings=json.dumps(
                 {
                     "typical_gap_days": self.typical,
@@ -226,8 +291,6 @@ class World:
                     "decline_share": self.decline,
                     "return_share_rise": self.return_rise,
                     "alert_lift": self.lift,
-                    "high_tier_share": self.high,
-                    "middle_tier_share": self.middle,
                 }
             ),
         )
@@ -258,8 +321,8 @@ def make_shop(folder: Path, world: World) -> SourcePaths:
 
 
 def deliver(paths: SourcePaths, name: str, lines: Iterable[Line]) -> None:
-    rows = [(line.customer, line.day, line.kind, line.amount, line.quantity) for line in lines]
-    write_csv(paths.landing / name, ["customer", "day", "kind", "amount", "quantity"], rows)
+    header = [one.name for one in fields(Line)]
+    write_csv(paths.landing / name, header, (astuple(line) for line in lines))
 
 
 def deliver_contacts(paths: SourcePaths, events: Events) -> None:
@@ -350,6 +413,25 @@ def test_models_would_mean_the_same_on_spark(model: Path) -> None:
         assert all(item.rstrip().endswith("nulls last") for item in order.split(",")), order
 
 
+@pytest.mark.parametrize(
+    ("rows", "key", "failing"),
+    [
+        ("(1, 1, 'a'), (1, 2, null)", ["x", "y"], 0),
+        ("(1, 1, 'a'), (1, 1, 'b'), (2, 1, 'c')", ["x", "y"], 1),
+        ("(1, 1, 'a'), (1, null, 'b')", ["x", "y"], 1),
+        ("(1, 1, 'a'), (1, 1, 'a')", [], 0),
+        ("(1, null, 'a'), (null, 2, 'a')", [], 2),
+    ],
+)
+def test_well_formed_finds_nulls_and_repeated_keys(rows: str, key: list[str], failing: int) -> None:
+    text = (DBT_DIR / "tests" / "generic" / "well_formed.sql").read_text()
+    body = re.sub(r"{% (test .*|endtest) %}", "", text)
+    sql = Template(body).render(model="t", key=key, not_null=["x", "y"])
+    with duckdb.connect() as connection:
+        connection.execute(f"create table t as from (values {rows}) as v (x, y, z)")
+        assert len(connection.execute(sql).fetchall()) == failing
+
+
 def labels_given_by(sql: str) -> set[str]:
     cases = set(re.findall(r"\b(?:then|else)\s+'(\w+)'", sql))
     return cases | set(re.findall(r"'(\w+)' as rule_id\b", sql))
@@ -370,12 +452,13 @@ def labels_of_models() -> dict[str, set[str]]:
     return {model: found for model, found in labels.items() if found}
 
 
-def stage_rules() -> list[dict[str, str]]:
-    with (SEEDS / "stage_rules.csv").open(newline="") as file:
+def seed(name: str) -> list[dict[str, str]]:
+    with (SEEDS / f"{name}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-RULES = {row["rule_id"]: row for row in stage_rules()}
+RULES = {row["rule_id"]: row for row in seed("stage_rules")}
+RFM_GROUPS = {(int(row["recency_score"]), int(row["fm_score"])): row for row in seed("rfm_groups")}
 
 
 def test_every_label_is_reached_by_a_unit_test() -> None:
@@ -404,11 +487,11 @@ def test_every_rule_is_in_the_seed_and_every_rule_of_the_seed_is_given() -> None
         labels["int_contact_intervals"],
     )
     stages = Counter(
-        row["axis"] for row in {(r["axis"], r["stage"]): r for r in stage_rules()}.values()
+        row["axis"] for row in {(r["axis"], r["stage"]): r for r in seed("stage_rules")}.values()
     )
     assert stages == {"lifecycle_stage": 6, "loyalty_stage": 6, "contact_class": 4}
     for axis in stages:
-        orders = [int(row["rule_order"]) for row in stage_rules() if row["axis"] == axis]
+        orders = [int(row["rule_order"]) for row in seed("stage_rules") if row["axis"] == axis]
         assert orders == list(range(1, len(orders) + 1))
 
 
@@ -439,6 +522,10 @@ def share(numerator: int, denominator: int) -> Decimal | None:
     return rounded(Fraction(numerator, denominator), 6) if denominator else None
 
 
+def share_of_amounts(numerator: Decimal, denominator: Decimal) -> Decimal | None:
+    return rounded(Fraction(numerator) / Fraction(denominator), 6) if denominator > 0 else None
+
+
 class Near(Fraction):
     """A number that a table shows rounded from floating point: a tie may fall either way."""
 
@@ -457,6 +544,7 @@ class Silence:
     end: date | None
     last_purchase: date
     value: Decimal
+    margin: Decimal
     gap: Fraction
     definition: Definition
     lost_on: date
@@ -501,6 +589,7 @@ class Life:
         self.revenue: dict[date, Decimal] = defaultdict(Decimal)
         self.sales: dict[date, list[Line]] = defaultdict(list)
         self.returned: dict[date, Decimal] = defaultdict(Decimal)
+        self.exact_margin: dict[date, Fraction] = defaultdict(Fraction)
         self.records: list[Member] = []
         self.contacts: list[Contact] = []
 
@@ -515,10 +604,26 @@ class Life:
     def values(self) -> list[Decimal]:
         return [self.between(day - YEAR + ONE_DAY, day) for day in self.bought]
 
+    def margin_between(self, first: date, last: date) -> Decimal:
+        days = (exact for day, exact in self.exact_margin.items() if first <= day <= last)
+        return sum((rounded(exact, 2) for exact in days), NO_VALUE)
+
+    @cached_property
+    def margins(self) -> list[Decimal]:
+        return [self.margin_between(day - YEAR + ONE_DAY, day) for day in self.bought]
+
     def value_on(self, day: date) -> Decimal:
         """Return the value at stake by the latest purchase of that day or before."""
+        return self.worth_on(day)[0]
+
+    def worth_on(self, day: date) -> tuple[Decimal, Decimal]:
+        """Return value and margin at stake by the latest purchase of that day or before."""
         number = bisect_right(self.bought, day)
-        return self.values[number - 1] if number else NO_VALUE
+        return (self.values[number - 1], self.margins[number - 1]) if number else (NO_VALUE,) * 2
+
+    def order_count(self, day: date) -> int:
+        orders = {line.order for line in self.sales[day]} - {None}
+        return len(orders) or 1
 
     @cached_property
     def interacted(self) -> list[date]:
@@ -565,7 +670,7 @@ class Life:
                     start,
                     end,
                     self.bought[bisect_right(self.bought, start) - 1],
-                    self.value_on(start),
+                    *self.worth_on(start),
                     gap,
                     versions[-1],
                     lost_on,
@@ -703,6 +808,7 @@ class Reference:
             if line.customer and line.day <= world.as_of:
                 life = self._life(line.customer)
                 life.revenue[line.day] += line.amount if line.is_used else NO_VALUE
+                life.exact_margin[line.day] += line.margin
                 if line.kind == "sale":
                     life.sales[line.day].append(line)
                 if line.kind == "return":
@@ -717,12 +823,8 @@ class Reference:
         self.months = [month_of(world.first_day)]
         while self.months[-1] < month_of(world.as_of):
             self.months.append(next_month(self.months[-1]))
-        self.values_by_month = {
-            month: sorted(
-                life.value_on(self.end_of(month))
-                for life in self.buyers
-                if life.bought[0] <= self.end_of(month)
-            )
+        self.cutoffs_by_month = {
+            month: self.tier_cutoffs(self.tiers_in_force(month), self.end_of(month))
             for month in self.months
         }
 
@@ -737,15 +839,19 @@ class Reference:
     def is_over(self, month: date) -> bool:
         return next_month(month) - ONE_DAY <= self.world.as_of
 
-    def tier(self, value: Decimal, month: date) -> str:
-        buyers = self.values_by_month[month]
-        higher = Fraction(len(buyers) - bisect_right(buyers, value), len(buyers))
-        if value > 0 and higher < Fraction(self.world.high):
-            return "high"
-        return "middle" if value > 0 and higher < Fraction(self.world.middle) else "low"
+    def tiers_in_force(self, month: date) -> Tiers:
+        end = self.end_of(month)
+        return [one for one in self.world.tiers if one.valid_from <= end][-1]
+
+    def tier_cutoffs(self, tiers: Tiers, end: date) -> tuple[Decimal, Decimal] | None:
+        buyers = [life for life in self.buyers if life.bought[0] <= end]
+        return tiers.cutoffs([tiers.measured(life.worth_on(end)) for life in buyers])
+
+    def tier(self, worth: tuple[Decimal, Decimal], month: date) -> str:
+        return self.tiers_in_force(month).tier(worth, self.cutoffs_by_month[month])
 
     def tier_of(self, silence: Silence) -> str:
-        return self.tier(silence.value, month_of(silence.start))
+        return self.tier((silence.value, silence.margin), month_of(silence.start))
 
     # Alerts
 
@@ -963,7 +1069,7 @@ class Reference:
             if life.bought:
                 silence, purchase = life.silences[-1], (life.bought[0], life.bought[-1])
                 hiatus, gap = (world.as_of - life.bought[-1]).days, rounded(silence.gap, 2)
-                tier = self.tier(life.values[-1], self.months[-1])
+                tier = self.tier(life.worth_on(world.as_of), self.months[-1])
                 threshold = silence.allowed if silence.definition.method != "season" else None
                 lost_on = silence.lost_on if is_lost else None
                 until_lost = None if is_lost else (silence.lost_on - world.as_of).days
@@ -983,6 +1089,109 @@ class Reference:
                     min((one.region for one in life.records if one.region), default=None),
                 )
             )
+        return rows
+
+    # Value
+
+    def customer_values(self) -> list[tuple]:
+        as_of, rows = self.world.as_of, []
+        for life in self.lives.values():
+            last = life.bought[-1] if life.bought else date.min + YEAR
+            periods = {
+                "lifetime": (date.min, as_of),
+                "trailing_365d": (as_of - 364 * ONE_DAY, as_of),
+                "trailing_90d": (as_of - 89 * ONE_DAY, as_of),
+                "last_active_year": (last - 364 * ONE_DAY, last),
+            }
+            for order, (period, (first, end)) in enumerate(periods.items(), 1):
+                days = [day for day in life.bought if first <= day <= end]
+                lines = [line for day in days for line in life.sales[day]]
+                sold = sum((line.amount for line in lines), NO_VALUE)
+                saved = sum((line.discount or NO_VALUE for line in lines), NO_VALUE)
+                back = sum((a for d, a in life.returned.items() if first <= d <= end), NO_VALUE)
+                orders = sum(life.order_count(day) for day in days)
+                average = rounded(Fraction(sold) / orders, 2) if orders else None
+                rows.append(
+                    (
+                        *(life.customer, period, order, life.between(first, end)),
+                        *(life.margin_between(first, end), orders, len(days)),
+                        *(sold, saved, back, average),
+                        share_of_amounts(saved, sold + saved),
+                        share_of_amounts(back, sold),
+                        "EUR",
+                    )
+                )
+        return rows
+
+    def tier_versions(self) -> list[tuple]:
+        as_of, rows = self.world.as_of, []
+        for number, tiers in enumerate(self.world.tiers, 1):
+            cutoffs = self.tier_cutoffs(tiers, as_of)
+            found = defaultdict(list)
+            for life in self.buyers:
+                found[tiers.tier(life.worth_on(as_of), cutoffs)].append(life.worth_on(as_of))
+            starts = [one.valid_from for one in self.world.tiers[number:]]
+            valid_to = starts[0] - ONE_DAY if starts else None
+            is_in_force = tiers.valid_from <= as_of and (valid_to is None or as_of <= valid_to)
+            for order, (tier, label, label_zh, boundary, cutoff) in enumerate(
+                (
+                    ("high", "High value", "高价值", Decimal(tiers.high), cutoffs[0]),
+                    ("middle", "Middle value", "中价值", Decimal(tiers.middle), cutoffs[1]),
+                    ("low", "Low value", "低价值", None, None),
+                ),
+                1,
+            ):
+                sums = (sum(one, NO_VALUE) for one in zip(*found[tier], strict=True))
+                rows.append(
+                    (
+                        *(number, tier, order, label, label_zh, tiers.valid_from, valid_to),
+                        *(is_in_force, tiers.measure, tiers.method, boundary, cutoff),
+                        *(len(found[tier]), *sums, "EUR"),
+                    )
+                )
+        return rows
+
+    def value_tier_movements(self) -> list[tuple]:
+        moves: dict[tuple, list[Decimal]] = defaultdict(list)
+        for life in self.buyers:
+            before = "none"
+            for month in self.months:
+                if life.bought[0] <= self.end_of(month):
+                    worth = life.worth_on(self.end_of(month))
+                    after = self.tier(worth, month)
+                    moves[month, before, after].append(worth[0])
+                    before = after
+        return [
+            (
+                *(*key, len(values), sum(values, NO_VALUE), "EUR"),
+                self.is_over(key[0]) and key[0] >= self.world.first_day,
+            )
+            for key, values in moves.items()
+        ]
+
+    def customer_rfm(self) -> list[tuple]:
+        rows = []
+        measures = {
+            life.customer: (
+                (self.world.as_of - life.bought[-1]).days,
+                len(life.bought),
+                sum(life.revenue.values(), NO_VALUE),
+            )
+            for life in self.buyers
+        }
+        worse_first = [
+            sorted(-one[0] for one in measures.values()),
+            sorted(one[1] for one in measures.values()),
+            sorted(one[2] for one in measures.values()),
+        ]
+        for customer, (recency, frequency, monetary) in measures.items():
+            r, f, m = (
+                1 + 5 * bisect_left(values, value) // len(values)
+                for values, value in zip(worse_first, (-recency, frequency, monetary), strict=True)
+            )
+            fm = floor(Fraction(f + m, 2) + Fraction(1, 2))
+            figures = recency, frequency, monetary, "EUR", r, f, m, fm
+            rows.append((customer, *figures, f"{r}{f}{m}", RFM_GROUPS[r, fm]["rfm_group"]))
         return rows
 
     # Months
@@ -1024,6 +1233,37 @@ class Reference:
                     row += count, share(count, size)
                 each = rounded(Fraction(total) / size, 2)
                 rows.append((*row, revenue, each, "EUR", self.is_over(month)))
+        return rows
+
+    def spend_by_tenure(self) -> list[tuple]:
+        as_of, segments, rows = self.world.as_of, defaultdict(list), []
+        for life in self.buyers:
+            sources = [one.came_by for one in life.records if one.came_by]
+            segments["all", "all"].append(life)
+            segments["acquisition_month", f"{life.bought[0]:%Y-%m}"].append(life)
+            if sources:
+                segments["acquisition_source", min(sources)].append(life)
+        for segment, lives in segments.items():
+            first_bought = min(life.bought[0] for life in lives)
+            for month in range(tenure_month(first_bought, as_of) + 1):
+                # The last day before the next month's first.
+                last_day = -(-365 * (month + 1) // 12) - 1
+                seen = [one for one in lives if (as_of - one.bought[0]).days >= last_day]
+                ends = {one: one.bought[0] + last_day * ONE_DAY for one in seen}
+                spent = {one: tenure_spend(one, month, month) for one in seen}
+                kept = [one for one in seen if not one.is_lost_on(ends[one])]
+                counts = len(lives), len(seen), len(kept), share(len(kept), len(seen))
+                total = sum(spent.values(), NO_VALUE)
+                kept_total = sum((spent[one] for one in kept), NO_VALUE)
+                so_far = sum((tenure_spend(one, 0, month) for one in seen), NO_VALUE)
+                figures = (
+                    *(total, kept_total, each(total, seen), each(kept_total, kept)),
+                    each(so_far, seen),
+                )
+                if not seen:
+                    counts, figures = (*counts[:2], None, None), (None,) * 5
+                is_mature = len(seen) == len(lives)
+                rows.append((*segment, month, *counts, *figures, "EUR", is_mature))
         return rows
 
     def lost_episodes(self) -> list[tuple]:
@@ -1166,6 +1406,25 @@ class Reference:
         return lost_on is not None and lost_on <= cutoff
 
 
+def tenure_month(first: date, day: date) -> int:
+    """Return in which twelfth of a year of 365 days since the first a day falls, from 0 on."""
+    return 12 * (day - first).days // 365
+
+
+def tenure_spend(life: Life, first: int, last: int) -> Decimal:
+    """Return net revenue from one month of tenure to another."""
+    days = (day for day in life.revenue if day >= life.bought[0])
+    return sum(
+        (life.revenue[d] for d in days if first <= tenure_month(life.bought[0], d) <= last),
+        NO_VALUE,
+    )
+
+
+def each(total: Decimal, lives: list[Life]) -> Decimal | None:
+    """Return an amount per customer, a half of a cent rounded away from zero."""
+    return rounded(Fraction(total) / len(lives), 2) if lives else None
+
+
 def lost_by(versions: tuple[Definition, ...], silence: Silence) -> date | None:
     """Return when a silence is a loss by the version in force as it began."""
     version = [one for one in versions if one.valid_from <= silence.start][-1]
@@ -1216,12 +1475,16 @@ def random_events(world: World, customer_count: int) -> Events:
         return random.choice(edges) if random.random() < 0.7 else random.randint(1, 2 * lost)
 
     lines, members, contacts = [], [], []
+    details = Random(world.seed)
 
     def buy(customer: str, day: date, line_count: int, amount: Decimal, quantity: int) -> None:
         if world.first_day <= day:
             for _ in range(line_count):
                 known = quantity if random.random() < 0.9 else None
-                lines.append(Line(customer, day, "sale", amount, known))
+                order = details.choice([None, f"{customer} {day} {details.randint(1, 2)}"])
+                discount = details.choice([None, Decimal(0), Decimal("0.33"), amount])
+                cost = details.choice([None, Decimal("0.99")])
+                lines.append(Line(customer, day, "sale", amount, known, order, discount, cost))
 
     def wander(customer: str) -> None:
         """Buy at a rhythm or none, with the last purchase where a rule changes."""
@@ -1331,8 +1594,12 @@ WORLDS = {
         decline="0.40",
         return_rise="0.1",
         lift="1.5",
-        high="0.33",
-        middle="0.75",
+        tiers=(
+            Tiers(high="0.33", middle="0.75"),
+            Tiers("margin", high="0.25", middle="0.60", valid_from=date(2022, 12, 15)),
+            Tiers("margin", "cutoff", "20", "3.5", valid_from=date(2023, 8, 1)),
+            Tiers("revenue", "cutoff", "50", "10", valid_from=date(2024, 3, 1)),
+        ),
         seed=12,
     ),
 }
@@ -1359,8 +1626,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Built]:
 
 TABLES = [
     *("alert_quality", "alerts", "churn_definition_backtest", "churn_rates", "cohort_retention"),
-    *("customer_stage_history", "customers", "lifecycle_flow", "lost_customers_by_month"),
-    *("lost_episodes", "stage_transitions"),
+    *("customer_rfm", "customer_stage_history", "customer_values", "customers"),
+    *("lifecycle_flow", "lost_customers_by_month", "lost_episodes", "spend_by_tenure"),
+    *("stage_transitions", "tier_versions", "value_tier_movements"),
 ]
 
 
@@ -1416,6 +1684,7 @@ def test_candidates_follow_the_rules(built: dict[str, Built], world: str) -> Non
 def test_every_rule_and_every_kind_of_alert_occurs(built: dict[str, Built]) -> None:
     """Else the shops are too simple to tell a wrong rule from a right one."""
     rules, kinds, outcomes, segments, alarming = set(), set(), set(), set(), set()
+    groups, moves = set(), set()
     for shop in built.values():
         reference = shop.reference
         rules |= {row[3] for row in reference.history}
@@ -1424,11 +1693,71 @@ def test_every_rule_and_every_kind_of_alert_occurs(built: dict[str, Built]) -> N
         outcomes |= {row[-1] for row in alerts}
         segments |= {row[2] for row in reference.churn_rates()}
         alarming |= {kind for kind, _ in reference.alarming}
+        groups |= {row[-1] for row in reference.customer_rfm()}
+        moves |= {row[1:3] for row in reference.value_tier_movements()}
+    assert groups == {row["rfm_group"] for row in RFM_GROUPS.values()}
+    assert moves == {
+        (before, after)
+        for before in ("none", "high", "middle", "low")
+        for after in ("high", "middle", "low")
+    }
     assert rules == set(RULES)
     assert kinds == set(KINDS)
     assert outcomes == {"open", "lost", "recovered"}
     assert segments == {"all", "value_tier", "acquisition_year", "acquisition_source", "region"}
     assert len(alarming) > 1
+
+
+# Scores and tiers
+
+# https://www.putler.com/rfm-analysis; ten of them are also the example of rfm_segment in the R
+# package rfm 0.2.0. First and last recency score, first and last average of the other two.
+PUTLER = {
+    "champions": (4, 5, 4, 5),
+    "loyal_customers": (2, 5, 3, 5),
+    "potential_loyalists": (3, 5, 1, 3),
+    "new_customers": (4, 5, 1, 1),
+    "promising": (3, 4, 1, 1),
+    "needing_attention": (2, 3, 2, 3),
+    "about_to_sleep": (2, 3, 1, 2),
+    "at_risk": (1, 2, 2, 5),
+    "cannot_lose": (1, 1, 4, 5),
+    "hibernating": (1, 2, 1, 2),
+    "lost": (1, 2, 1, 2),
+}
+
+
+def test_rfm_groups_are_total_exclusive_and_within_the_published_ranges() -> None:
+    cells = Counter((int(row["recency_score"]), int(row["fm_score"])) for row in seed("rfm_groups"))
+    assert cells == Counter(product(range(1, 6), repeat=2))
+    assert {row["rfm_group"] for row in RFM_GROUPS.values()} == PUTLER.keys()
+    for (recency, together), row in RFM_GROUPS.items():
+        first, last, lowest, highest = PUTLER[row["rfm_group"]]
+        assert first <= recency <= last, row
+        assert lowest <= together <= highest, row
+
+
+def test_equal_buyers_are_scored_alike_whatever_the_order_of_rows(tmp_path: Path) -> None:
+    world = World(date(2024, 12, 31), (Definition("fixed", 90),))
+    events = random_events(world, 100)
+    day = world.as_of - 40 * ONE_DAY
+    equal = [Line(f"equal {n}", day, "sale", Decimal("9.99"), 1) for n in range(1000)]
+    lines, shuffled = [*equal, *events.lines], [*events.lines, *equal]
+    Random(1).shuffle(shuffled)
+    paths = make_shop(tmp_path, world)
+    tables = "customers", "customer_rfm", "customer_values", "tier_versions", "value_tier_movements"
+    steps = "--select", *(f"+{table}" for table in tables), "--exclude-resource-type", "test"
+    found = []
+    for batch, ordered in (("1", lines), ("2", shuffled)):
+        deliver(paths, "lines.csv", ordered)
+        load(paths, batch)
+        arguments = "build", *steps, "unit_test"
+        run_dbt(paths.warehouse, *arguments, variables=world.variables(paths))
+        found.append([rows_of(paths, f"from marts.{table} order by all") for table in tables])
+    assert found[0] == found[1]
+    same = "select distinct {} from marts.{} where customer_id like 'equal %'"
+    assert len(rows_of(paths, same.format("value_tier", "customers"))) == 1
+    assert len(rows_of(paths, same.format("rfm_code, rfm_group", "customer_rfm"))) == 1
 
 
 # Histories of random events

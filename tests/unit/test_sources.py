@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from dagster_project import churn, sources
+from dagster_project import churn, sources, tiers
 from dagster_project.errors import ConfigurationError
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 
@@ -51,7 +51,7 @@ def fault(folder: Path, text: str) -> str:
 
 
 def other_methods_of_template() -> list[dict[str, object]]:
-    """The churn definitions that the template shows in comments, as only one can be in use."""
+    """The definitions that the template shows in comments, as only one can be in use."""
     text = TEMPLATE.read_text(encoding="utf-8")
     _, shown = text.split("# The other methods, with what each needs:\n")
     return yaml.safe_load("".join(re.findall(r"^#(   .*\n)", shown, flags=re.MULTILINE)))
@@ -95,10 +95,17 @@ def test_template_is_valid_and_no_source_of_its_own(tmp_path: Path) -> None:
 
 
 def test_template_shows_every_method(tmp_path: Path) -> None:
-    others = other_methods_of_template()
+    *others, by_amounts = other_methods_of_template()
     assert [one["method"] for one in others] == ["cadence", "survival", "gap_percentile", "season"]
-    text = yaml.safe_dump({"churn_definition": [{"method": "fixed"}, *others]})
-    versions = read(tmp_path, GOOD + text).churn_definitions
+    text = yaml.safe_dump(
+        {
+            "churn_definition": [{"method": "fixed"}, *others],
+            "value_tiers": [{"method": "share"}, by_amounts],
+        }
+    )
+    source = read(tmp_path, GOOD + text)
+    assert {one.method for one in source.value_tiers} == set(get_args(tiers.Method))
+    versions = source.churn_definitions
     assert {one.method for one in versions} == set(get_args(churn.Method))
     for name, default in (
         ("gap_multiple", churn.DEFAULT_GAP_MULTIPLE),
@@ -118,6 +125,7 @@ def test_template_names_every_industry_beside_its_days() -> None:
 def test_template_names_every_default() -> None:
     source = sources.read_source(TEMPLATE)
     assert source.settings == sources.Settings()
+    assert tiers.variables(source.value_tiers) == tiers.variables(())
     assert source.limits == sources.Limits()
 
 
@@ -230,8 +238,34 @@ FAULTS = [
      "tables.customers.exclude", []),
     ("unpivoted transactions", GOOD + "    unpivot: [a]\n",
      "line 16, tables.transactions.unpivot", ["not for transactions"]),
-    ("tiers in disorder", GOOD + "settings: {high_tier_share: 0.6}\n",
-     "line 16, settings", ["must be below"]),
+    ("tiers where they were", GOOD + "settings: {high_tier_share: 0.6}\n",
+     "line 16, settings.high_tier_share", ["write value_tiers: {high: 0.6} beside settings"]),
+    ("tiers in disorder", GOOD + "value_tiers: {high: 0.6}\n",
+     "line 16, value_tiers", ["in the tiers by revenue and share: high must be below middle"]),
+    ("tiers of equal shares", GOOD + "value_tiers: {high: 0.5}\n", "value_tiers", ["below middle"]),
+    ("tiers of more than all", GOOD + "value_tiers: {high: 0.5, middle: 1}\n",
+     "line 16, value_tiers", ["middle below 1"]),
+    ("tiers of nothing", GOOD + "value_tiers: {high: -0.1}\n",
+     "line 16, value_tiers.high", ["greater than 0"]),
+    ("tiers too fine", GOOD + "value_tiers: {high: 0.12345}\n", "value_tiers", ["4 decimals"]),
+    ("tiers without amounts", GOOD + "value_tiers: {method: cutoff, high: 100}\n",
+     "line 16, value_tiers", ["in the tiers by revenue and cutoff: needs high and middle"]),
+    ("tiers of amounts in disorder",
+     GOOD + "value_tiers: {measure: margin, method: cutoff, high: 100, middle: 100}\n",
+     "line 16, value_tiers", ["in the tiers by margin and cutoff: high must be above middle"]),
+    ("tiers of parts of a cent", GOOD + "value_tiers: {method: cutoff, high: 1.005, middle: 1}\n",
+     "line 16, value_tiers", ["2 decimals for method cutoff"]),
+    ("tiers by an unknown measure", GOOD + "value_tiers: {measure: profit}\n",
+     "line 16, value_tiers.measure", ["'revenue' or 'margin'"]),
+    ("tiers with an unknown key", GOOD + "value_tiers: {hgih: 0.1}\n",
+     "line 16, value_tiers.hgih", ["did you mean high?"]),
+    ("no tiers", GOOD + "value_tiers: share\n",
+     "line 16, value_tiers", ["such as {method: share, high: 0.20, middle: 0.50}"]),
+    ("tiers that overlap", GOOD + "value_tiers:\n"
+     "  - {high: 0.1, valid_from: 2024-07-01}\n"
+     "  - {measure: margin, valid_from: 2024-07-01}\n",
+     "line 18, value_tiers.1.valid_from",
+     ["in the tiers by margin and share valid from 2024-07-01: overlaps with"]),
     ("no YAML", GOOD + "  - x\n", "line 16", ["no YAML", "indentation"]),
     ("unquoted pattern", changed("orders.csv", "*.csv"), "line 11", ["into quotes"]),
     ("unquoted format", changed("    files:", "    date_format: %Y\n    files:"),
@@ -334,6 +368,7 @@ def test_model_settings_of_the_smallest_file(tmp_path: Path) -> None:
         "margin_rate": "0.3",
         "churn_basis": "both",
         "has_interactions": False,
+        "has_discounts": False,
         "typical_gap_days": 61,
         "alarm_gap_count": 3,
         "new_customer_days": 30,
@@ -343,14 +378,46 @@ def test_model_settings_of_the_smallest_file(tmp_path: Path) -> None:
         "return_share_rise": "0.20",
         "alert_lift": "2",
         "false_lost_limit": "0.50",
-        "high_tier_share": "0.20",
-        "middle_tier_share": "0.50",
         "score_min_buyers": 500,
         "score_min_days": 180,
         "score_min_repeat_buyers": 50,
         "discount_rate": "0.10",
+        "value_tiers": [
+            {
+                "valid_from": "0001-01-01",
+                "measure": "revenue",
+                "method": "share",
+                "high": "0.2000",
+                "middle": "0.5000",
+            }
+        ],
     }
     assert json.loads(json.dumps(source.model_settings())) == source.model_settings()
+
+
+def test_model_settings_of_versioned_tiers(tmp_path: Path) -> None:
+    text = GOOD + (
+        "value_tiers:\n"
+        "  - {measure: margin, method: cutoff, high: 1E+3, middle: 200, valid_from: 2024-07-01}\n"
+        "  - {high: 0.1, valid_from: 2024-02-01}\n"
+    )
+    source = read(tmp_path, text)
+    earlier, later = source.model_settings()["value_tiers"]
+    assert earlier == {
+        "valid_from": "0001-01-01",
+        "measure": "revenue",
+        "method": "share",
+        "high": "0.1000",
+        "middle": "0.5000",
+    }
+    assert later == {
+        "valid_from": "2024-07-01",
+        "measure": "margin",
+        "method": "cutoff",
+        "high": "1000.0000",
+        "middle": "200.0000",
+    }
+    assert source.settings_fingerprint() != read(tmp_path, GOOD).settings_fingerprint()
 
 
 def test_model_settings_follow_the_file(tmp_path: Path) -> None:

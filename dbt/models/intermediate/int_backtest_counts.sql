@@ -34,9 +34,13 @@ purchase_days as (
 
 ),
 
+-- Numbered, so that calls are grouped by whole numbers and not by names.
 thresholds as (
 
-    select * from {{ ref('int_churn_thresholds') }}
+    select
+        *,
+        dense_rank() over (order by definition_id nulls last) as definition_number
+    from {{ ref('int_churn_thresholds') }}
 
 ),
 
@@ -66,7 +70,7 @@ outcomes as (
 calls as (
 
     select
-        thresholds.definition_id,
+        thresholds.definition_number,
         outcomes.cutoff_on,
         silences.group_number,
         outcomes.has_180d_outcome,
@@ -88,45 +92,53 @@ calls as (
 
 ),
 
-both_horizons as (
+counted as (
 
     select
-        definition_id,
+        definition_number,
         cutoff_on,
         group_number,
-        90 as horizon_days,
-        is_called_lost,
-        has_bought_within_90d as has_bought
+        has_180d_outcome,
+        count(*) as customer_count,
+        count_if(is_called_lost) as called_lost_count,
+        count_if(is_called_lost and has_bought_within_90d) as false_lost_90d_count,
+        count_if(is_called_lost and has_bought_within_180d) as false_lost_180d_count,
+        count_if(not is_called_lost and not has_bought_within_90d) as missed_90d_count,
+        count_if(not is_called_lost and not has_bought_within_180d) as missed_180d_count,
+        count_if(not has_bought_within_90d) as gone_90d_count,
+        count_if(not has_bought_within_180d) as gone_180d_count
     from calls
+    group by definition_number, cutoff_on, group_number, has_180d_outcome
 
-    union all
+),
 
-    select
+definitions as (
+
+    select distinct
         definition_id,
-        cutoff_on,
-        group_number,
-        180 as horizon_days,
-        is_called_lost,
-        has_bought_within_180d as has_bought
-    from calls
-    where has_180d_outcome
+        definition_number
+    from thresholds
 
 ),
 
 final as (
 
-    select
-        definition_id,
-        cutoff_on,
-        horizon_days,
-        group_number,
-        count(*) as customer_count,
-        count_if(is_called_lost) as called_lost_count,
-        count_if(is_called_lost and has_bought) as false_lost_count,
-        count_if(not is_called_lost and not has_bought) as missed_count,
-        count_if(not has_bought) as gone_count
-    from both_horizons
-    group by all
+    {% for days in (90, 180) %}
+        select
+            definitions.definition_id,
+            counted.cutoff_on,
+            {{ days }} as horizon_days,
+            counted.group_number,
+            counted.customer_count,
+            counted.called_lost_count,
+            counted.false_lost_{{ days }}d_count as false_lost_count,
+            counted.missed_{{ days }}d_count as missed_count,
+            counted.gone_{{ days }}d_count as gone_count
+        from counted
+        inner join definitions on counted.definition_number = definitions.definition_number
+        where {{ "counted.has_180d_outcome" if days == 180 else "true" }}
+        {{ "union all" if not loop.last }}
+    {% endfor %}
 
 )
 

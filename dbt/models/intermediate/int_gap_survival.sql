@@ -41,13 +41,29 @@ gaps as (
 
 ),
 
+customer_weights as (
+
+    select
+        cutoff_on,
+        buyer_group,
+        customer_id,
+        {{ whole_quotient(weight_unit, 'count(*)') }} as weight
+    from gaps
+    group by cutoff_on, buyer_group, customer_id
+
+),
+
 weighted as (
 
     select
-        *,
-        {{ whole_quotient(weight_unit, 'count(*) over customer_gaps') }} as weight
+        gaps.*,
+        customer_weights.weight
     from gaps
-    window customer_gaps as (partition by cutoff_on, buyer_group, customer_id)
+    inner join customer_weights
+        on
+            gaps.cutoff_on = customer_weights.cutoff_on
+            and gaps.buyer_group = customer_weights.buyer_group
+            and gaps.customer_id = customer_weights.customer_id
 
 ),
 

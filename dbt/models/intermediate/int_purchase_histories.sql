@@ -33,7 +33,8 @@ histories as (
         cast(
             coalesce(sum(sale_amount) filter (where purchase_number > 1), 0) as decimal(18, 2)
         ) as repeat_sale_amount,
-        max_by(value_at_stake, purchased_on) as value_at_stake
+        max_by(value_at_stake, purchased_on) as value_at_stake,
+        max_by(margin_at_stake, purchased_on) as margin_at_stake
     from purchase_days
     group by customer_id
 
@@ -42,7 +43,7 @@ histories as (
 tier_cutoffs as (
 
     select * from {{ ref('int_value_tier_cutoffs') }}
-    where month = {{ month_of(as_of_date()) }}
+    where is_in_force and month = {{ month_of(as_of_date()) }}
 
 ),
 
@@ -60,7 +61,7 @@ final as (
         histories.repeat_sale_amount,
         histories.value_at_stake,
         {{ month_of('histories.first_purchase_on') }} as acquisition_month,
-        {{ value_tier('histories.value_at_stake') }} as value_tier,
+        {{ value_tier(tiered_value('tier_cutoffs.measure', 'histories')) }} as value_tier,
         stages.lifecycle_stage,
         sampled_customers.group_number
     from histories

@@ -30,6 +30,9 @@ numbered as (
             sum(case when customer_days.sale_line_count > 0 then 1 else 0 end) over so_far
             as integer
         ) as purchase_number,
+        -- The day of the purchase that opened the cycle.
+        max(case when customer_days.sale_line_count > 0 then customer_days.ordered_on end)
+            over so_far as purchased_on,
         sum(customer_days.sale_amount) over so_far as sales_to_date,
         sum(customer_days.return_amount) over so_far as returns_to_date
     from customer_days
@@ -48,14 +51,15 @@ compared as (
         customer_id,
         ordered_on,
         purchase_number,
-        -- The day of the purchase that opened the cycle.
-        min(ordered_on) over (partition by customer_id, purchase_number) as purchased_on,
+        purchased_on,
         sales_to_date,
         returns_to_date,
         -- Sums only grow: the least one of the last two cycles is the one before their first day.
         min(sales_to_date - sale_amount) over last_cycles as earlier_sales,
         min(returns_to_date - return_amount) over last_cycles as earlier_returns
     from numbered
+    -- The fourth cycle is the first that is compared, together with the third.
+    where purchase_number >= 3
     window last_cycles as (
         partition by customer_id
         order by purchase_number nulls last

@@ -25,7 +25,8 @@ with purchase_days as (
             purchase_number,
             purchased_on,
             next_purchased_on,
-            value_at_stake
+            value_at_stake,
+            margin_at_stake
         from purchase_days
 
     ),
@@ -92,7 +93,8 @@ with purchase_days as (
             purchase_days.purchase_number,
             purchase_days.purchased_on,
             purchase_days.next_purchased_on,
-            purchase_days.value_at_stake
+            purchase_days.value_at_stake,
+            purchase_days.margin_at_stake
         from numbered
         -- The latest purchase by then.
         inner join purchase_days
@@ -117,6 +119,7 @@ final as (
         activities.purchased_on as last_purchase_on,
         activities.next_purchased_on,
         activities.value_at_stake,
+        activities.margin_at_stake,
         -- The expected gap is this quotient: the customer's own gaps and two typical ones, which
         -- steady it while there are few. Kept apart so that rules compare whole numbers.
         cast(

@@ -17,6 +17,7 @@ thresholds as (
 tier_cutoffs as (
 
     select * from {{ ref('int_value_tier_cutoffs') }}
+    where is_in_force
 
 ),
 
@@ -79,7 +80,7 @@ final as (
         measured.expected_gap_count,
         measured.season_passed_on,
         measured.value_at_stake,
-        {{ value_tier('measured.value_at_stake') }} as value_tier,
+        {{ value_tier(tiered_value('tier_cutoffs.measure', 'measured')) }} as value_tier,
         case when measured.method <> 'season' then measured.allowed_days end
             as lost_threshold_days,
         measured.lost_on,

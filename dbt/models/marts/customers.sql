@@ -63,7 +63,7 @@ losses as (
 tier_cutoffs as (
 
     select * from {{ ref('int_value_tier_cutoffs') }}
-    where month = {{ month_of(as_of_date()) }}
+    where is_in_force and month = {{ month_of(as_of_date()) }}
 
 ),
 
@@ -103,7 +103,8 @@ final as (
         cast(coalesce(losses.times_regained, 0) as integer) as times_regained,
         coalesce(losses.times_regained, 0) > 0 and lifecycle_rules.stage <> 'lost' as is_won_back,
         case
-            when buyers.customer_id is not null then {{ value_tier('buyers.value_at_stake') }}
+            when buyers.customer_id is not null
+                then {{ value_tier(tiered_value('tier_cutoffs.measure', 'buyers')) }}
         end as value_tier,
         segments.acquisition_source,
         segments.region

@@ -7,6 +7,7 @@ with campaign_responses as (
 final as (
 
     select
+        campaign_id,
         customer_id,
         {{ business_date('responded_at') }} as responded_on
     from campaign_responses

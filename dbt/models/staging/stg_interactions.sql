@@ -9,6 +9,8 @@ final as (
     select
         customer_id,
         {{ business_date('occurred_at') }} as occurred_on,
+        interaction_type,
+        score,
         interaction_type = 'referral' as is_referral,
         -- What the customer did, and not what the firm did to them.
         interaction_type in (
