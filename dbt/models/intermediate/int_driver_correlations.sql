@@ -217,7 +217,7 @@ final as (
         max(customer_count) as customer_count,
         null as level_customer_count,
         null as rank_correlation,
-        'left out: too few customers in or outside of the level, levels: ' || {{ as_text('count(*)') }}
+        'too few customers in or outside of each level (' || {{ as_text('count(*)') }} || ' left out)'
             as note
     from judged_levels
     where not is_enough
