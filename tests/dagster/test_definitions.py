@@ -173,7 +173,10 @@ def test_no_step_can_pass_a_gate(definitions: dg.Definitions, name: str) -> None
     waits_for = {step.key: step.get_execution_dependency_keys() for step in plan.step_dict.values()}
     assert waits_for["raw_gate"] >= set(order[:-1])
     for before, after in pairwise(
-        ("raw_gate", "models", "release__candidate", "release_gate", "release__current")
+        (
+            *("raw_gate", "models", "scores", "scored_models"),
+            *("release__candidate", "release_gate", "release__current"),
+        )
     ):
         assert before in waits_for[after], (before, after)
 
