@@ -100,9 +100,9 @@ purchase_days as (
 
         select
             purchase_class,
-            count_if(horizon_ends_on <= {{ as_of_date() }}) as followed_count,
-            count_if(
-                horizon_ends_on <= {{ as_of_date() }} and next_purchased_on <= horizon_ends_on
+            count(*) filter (where horizon_ends_on <= {{ as_of_date() }}) as followed_count,
+            count(*) filter (
+                where horizon_ends_on <= {{ as_of_date() }} and next_purchased_on <= horizon_ends_on
             ) as returned_count
         from (
             select
