@@ -1699,6 +1699,21 @@ def test_tables_follow_the_rules(built: dict[str, Built], world: str, table: str
     assert differences(actual, expected) == ([], [])
 
 
+def test_worth_of_purchase_days_follows_the_rules(built: dict[str, Built]) -> None:
+    shop = built["versions"]
+    found = rows_of(
+        shop.paths,
+        "select customer_id, purchased_on, value_at_stake, margin_at_stake,"
+        " expected_value_at_stake from intermediate.int_purchase_days",
+    )
+    expected = [
+        (life.customer, day, *astuple(life.worth_on(day)))
+        for life in shop.reference.buyers
+        for day in life.bought
+    ]
+    assert differences(found, expected) == ([], [])
+
+
 @pytest.mark.parametrize("world", WORLDS)
 def test_what_the_models_assert_about_themselves_holds(built: dict[str, Built], world: str) -> None:
     variables = WORLDS[world].variables(built[world].paths)
