@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dagster_project.versions import BEGINNING, since
 
-Measure = Literal["revenue", "margin"]
+Measure = Literal["revenue", "margin", "expected_value"]
 Method = Literal["share", "cutoff"]
 
 DEFAULT_SHARES = {"high": Decimal("0.20"), "middle": Decimal("0.50")}

@@ -239,15 +239,14 @@ class Tiers:
 
         return least(self.high), least(self.middle)
 
-    def tier(self, worth: tuple[Decimal, Decimal], cutoffs: tuple[Decimal, Decimal]) -> str:
-        """Return the tier of a value at stake and a margin at stake."""
+    def tier(self, worth: "Worth", cutoffs: tuple[Decimal, Decimal]) -> str:
         value = self.measured(worth)
         if value >= cutoffs[0]:
             return "high"
         return "middle" if value >= cutoffs[1] else "low"
 
-    def measured(self, worth: tuple[Decimal, Decimal]) -> Decimal:
-        return worth[self.measure == "margin"]
+    def measured(self, worth: "Worth") -> Decimal:
+        return getattr(worth, self.measure)
 
 
 @dataclass(frozen=True)
@@ -513,6 +512,14 @@ def plus_months(day: date, months: int) -> date:
     return month + min(day.day - 1, (next_month(month) - month).days - 1) * ONE_DAY
 
 
+PURCHASE_CLASSES = (1, 2, 3, 5, 10)
+
+
+def purchase_class(number: int) -> int:
+    """Return the least number of purchase days in the class of the n-th one."""
+    return max(least for least in PURCHASE_CLASSES if least <= number)
+
+
 def rounded(value: Fraction, digits: int) -> Decimal:
     exact = Decimal(value.numerator) / Decimal(value.denominator)
     return exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
@@ -536,6 +543,15 @@ class Near(Fraction):
         return abs(Fraction(shown) - self) <= unit / 2 + Fraction(1, 10**9)
 
 
+@dataclass(frozen=True)
+class Worth:
+    """What a buyer was worth on a purchase day."""
+
+    revenue: Decimal = NO_VALUE
+    margin: Decimal = NO_VALUE
+    expected_value: Decimal = NO_VALUE
+
+
 @dataclass
 class Silence:
     """From an activity of a buyer to the next."""
@@ -543,12 +559,15 @@ class Silence:
     start: date
     end: date | None
     last_purchase: date
-    value: Decimal
-    margin: Decimal
+    worth: Worth
     gap: Fraction
     definition: Definition
     lost_on: date
     is_lost: bool
+
+    @property
+    def value(self) -> Decimal:
+        return self.worth.revenue
 
     @property
     def allowed(self) -> int:
@@ -592,6 +611,8 @@ class Life:
         self.exact_margin: dict[date, Fraction] = defaultdict(Fraction)
         self.records: list[Member] = []
         self.contacts: list[Contact] = []
+        # By the class of a purchase day, once all lives are known.
+        self.return_shares: dict[int, Fraction] = {}
 
     def between(self, first: date, last: date) -> Decimal:
         return sum((a for day, a in self.revenue.items() if first <= day <= last), NO_VALUE)
@@ -614,12 +635,16 @@ class Life:
 
     def value_on(self, day: date) -> Decimal:
         """Return the value at stake by the latest purchase of that day or before."""
-        return self.worth_on(day)[0]
+        return self.worth_on(day).revenue
 
-    def worth_on(self, day: date) -> tuple[Decimal, Decimal]:
-        """Return value and margin at stake by the latest purchase of that day or before."""
+    def worth_on(self, day: date) -> Worth:
+        """Return the worth by the latest purchase of that day or before."""
         number = bisect_right(self.bought, day)
-        return (self.values[number - 1], self.margins[number - 1]) if number else (NO_VALUE,) * 2
+        if not number:
+            return Worth()
+        margin = self.margins[number - 1]
+        expected = rounded(abs(Fraction(margin)) * self.return_shares[purchase_class(number)], 2)
+        return Worth(self.values[number - 1], margin, expected.copy_sign(margin))
 
     def order_count(self, day: date) -> int:
         orders = {line.order for line in self.sales[day]} - {None}
@@ -670,7 +695,7 @@ class Life:
                     start,
                     end,
                     self.bought[bisect_right(self.bought, start) - 1],
-                    *self.worth_on(start),
+                    self.worth_on(start),
                     gap,
                     versions[-1],
                     lost_on,
@@ -820,6 +845,7 @@ class Reference:
             if contact.day <= world.as_of:
                 self._life(contact.customer).contacts.append(contact)
         self.buyers = [life for life in self.lives.values() if life.bought]
+        self.learn_return_shares()
         self.months = [month_of(world.first_day)]
         while self.months[-1] < month_of(world.as_of):
             self.months.append(next_month(self.months[-1]))
@@ -827,6 +853,30 @@ class Reference:
             month: self.tier_cutoffs(self.tiers_in_force(month), self.end_of(month))
             for month in self.months
         }
+
+    def learn_return_shares(self) -> None:
+        """Tell all lives who came back within the longest horizon, by class of purchase day.
+
+        A class has 20 more purchase days at the share of all.
+        """
+        first = min((life.bought[0] for life in self.buyers), default=self.world.as_of)
+        observed = (self.world.as_of - first).days
+        horizon = max((days for days in (365, 180, 90) if days <= observed), default=None)
+        outcomes = defaultdict(list)
+        for life in self.buyers if horizon else []:
+            for number, (day, following) in enumerate(pairwise([*life.bought, date.max]), 1):
+                end = day + horizon * ONE_DAY
+                if end <= self.world.as_of:
+                    outcomes[purchase_class(number)].append(following <= end)
+        everybody = [one for found in outcomes.values() for one in found]
+        shares = defaultdict(lambda: Fraction(1))
+        for class_ in PURCHASE_CLASSES if everybody else ():
+            found = outcomes[class_]
+            typical = Fraction(rounded(Fraction(sum(everybody), len(everybody)), 4))
+            share = rounded((sum(found) + 20 * typical) / (len(found) + 20), 6)
+            shares[class_] = Fraction(share)
+        for life in self.buyers:
+            life.return_shares = shares
 
     def _life(self, customer: str) -> Life:
         if customer not in self.lives:
@@ -847,11 +897,11 @@ class Reference:
         buyers = [life for life in self.buyers if life.bought[0] <= end]
         return tiers.cutoffs([tiers.measured(life.worth_on(end)) for life in buyers])
 
-    def tier(self, worth: tuple[Decimal, Decimal], month: date) -> str:
+    def tier(self, worth: Worth, month: date) -> str:
         return self.tiers_in_force(month).tier(worth, self.cutoffs_by_month[month])
 
     def tier_of(self, silence: Silence) -> str:
-        return self.tier((silence.value, silence.margin), month_of(silence.start))
+        return self.tier(silence.worth, month_of(silence.start))
 
     # Alerts
 
@@ -1141,7 +1191,10 @@ class Reference:
                 ),
                 1,
             ):
-                sums = (sum(one, NO_VALUE) for one in zip(*found[tier], strict=True))
+                sums = (
+                    sum((worth.revenue for worth in found[tier]), NO_VALUE),
+                    sum((worth.margin for worth in found[tier]), NO_VALUE),
+                )
                 rows.append(
                     (
                         *(number, tier, order, label, label_zh, tiers.valid_from, valid_to),
@@ -1159,7 +1212,7 @@ class Reference:
                 if life.bought[0] <= self.end_of(month):
                     worth = life.worth_on(self.end_of(month))
                     after = self.tier(worth, month)
-                    moves[month, before, after].append(worth[0])
+                    moves[month, before, after].append(worth.revenue)
                     before = after
         return [
             (
@@ -1598,6 +1651,7 @@ WORLDS = {
             Tiers(high="0.33", middle="0.75"),
             Tiers("margin", high="0.25", middle="0.60", valid_from=date(2022, 12, 15)),
             Tiers("margin", "cutoff", "20", "3.5", valid_from=date(2023, 8, 1)),
+            Tiers("expected_value", high="0.30", middle="0.65", valid_from=date(2023, 11, 1)),
             Tiers("revenue", "cutoff", "50", "10", valid_from=date(2024, 3, 1)),
         ),
         seed=12,
@@ -1643,6 +1697,21 @@ def test_tables_follow_the_rules(built: dict[str, Built], world: str, table: str
         query += f" where definition_id in ({compared})"
     actual = rows_of(built[world].paths, query)
     assert differences(actual, expected) == ([], [])
+
+
+def test_worth_of_purchase_days_follows_the_rules(built: dict[str, Built]) -> None:
+    shop = built["versions"]
+    found = rows_of(
+        shop.paths,
+        "select customer_id, purchased_on, value_at_stake, margin_at_stake,"
+        " expected_value_at_stake from intermediate.int_purchase_days",
+    )
+    expected = [
+        (life.customer, day, *astuple(life.worth_on(day)))
+        for life in shop.reference.buyers
+        for day in life.bought
+    ]
+    assert differences(found, expected) == ([], [])
 
 
 @pytest.mark.parametrize("world", WORLDS)

@@ -256,7 +256,7 @@ FAULTS = [
     ("tiers of parts of a cent", GOOD + "value_tiers: {method: cutoff, high: 1.005, middle: 1}\n",
      "line 16, value_tiers", ["2 decimals for method cutoff"]),
     ("tiers by an unknown measure", GOOD + "value_tiers: {measure: profit}\n",
-     "line 16, value_tiers.measure", ["'revenue' or 'margin'"]),
+     "line 16, value_tiers.measure", ["'revenue', 'margin' or 'expected_value'"]),
     ("tiers with an unknown key", GOOD + "value_tiers: {hgih: 0.1}\n",
      "line 16, value_tiers.hgih", ["did you mean high?"]),
     ("no tiers", GOOD + "value_tiers: share\n",

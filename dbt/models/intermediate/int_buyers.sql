@@ -16,7 +16,8 @@ final as (
         cast(count(*) as integer) as purchase_day_count,
         cast({{ days_between('max(purchased_on)', as_of_date()) }} as integer) as hiatus_days,
         max_by(value_at_stake, purchased_on) as value_at_stake,
-        max_by(margin_at_stake, purchased_on) as margin_at_stake
+        max_by(margin_at_stake, purchased_on) as margin_at_stake,
+        max_by(expected_value_at_stake, purchased_on) as expected_value_at_stake
     from purchase_days
     group by customer_id
 

@@ -34,7 +34,8 @@ histories as (
             coalesce(sum(sale_amount) filter (where purchase_number > 1), 0) as decimal(18, 2)
         ) as repeat_sale_amount,
         max_by(value_at_stake, purchased_on) as value_at_stake,
-        max_by(margin_at_stake, purchased_on) as margin_at_stake
+        max_by(margin_at_stake, purchased_on) as margin_at_stake,
+        max_by(expected_value_at_stake, purchased_on) as expected_value_at_stake
     from purchase_days
     group by customer_id
 

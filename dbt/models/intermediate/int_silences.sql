@@ -26,7 +26,8 @@ with purchase_days as (
             purchased_on,
             next_purchased_on,
             value_at_stake,
-            margin_at_stake
+            margin_at_stake,
+            expected_value_at_stake
         from purchase_days
 
     ),
@@ -94,7 +95,8 @@ with purchase_days as (
             purchase_days.purchased_on,
             purchase_days.next_purchased_on,
             purchase_days.value_at_stake,
-            purchase_days.margin_at_stake
+            purchase_days.margin_at_stake,
+            purchase_days.expected_value_at_stake
         from numbered
         -- The latest purchase by then.
         inner join purchase_days
@@ -120,6 +122,7 @@ final as (
         activities.next_purchased_on,
         activities.value_at_stake,
         activities.margin_at_stake,
+        activities.expected_value_at_stake,
         -- The expected gap is this quotient: the customer's own gaps and two typical ones, which
         -- steady it while there are few. Kept apart so that rules compare whole numbers.
         cast(

@@ -41,6 +41,7 @@ purchase_days as (
         purchase_days.next_purchased_on,
         purchase_days.value_at_stake,
         purchase_days.margin_at_stake,
+        purchase_days.expected_value_at_stake,
         sampled_customers.customer_id is not null as is_sampled
     from {{ ref('int_purchase_days') }} as purchase_days
     left join {{ ref('int_sampled_customers') }} as sampled_customers

@@ -22,13 +22,16 @@ month_values as (
         next_month,
         value_at_stake,
         margin_at_stake,
+        expected_value_at_stake,
         lag(value_at_stake) over history as former_value_at_stake,
-        lag(margin_at_stake) over history as former_margin_at_stake
+        lag(margin_at_stake) over history as former_margin_at_stake,
+        lag(expected_value_at_stake) over history as former_expected_value_at_stake
     from (
         select
             customer_id,
             value_at_stake,
             margin_at_stake,
+            expected_value_at_stake,
             {{ month_of('purchased_on') }} as month,
             {{ month_of('next_purchased_on') }} as next_month
         from {{ ref('int_purchase_days') }}
