@@ -5,10 +5,21 @@ import os
 
 from dagster_project.paths import SourcePaths
 
-PHASES = ("load", "raw gate", "models", "candidate", "release gate", "publish")
+PHASES = (
+    "load",
+    "raw gate",
+    "models",
+    "scores",
+    "scored models",
+    "candidate",
+    "release gate",
+    "publish",
+)
 _PHASE_OF_STEP = {
     "raw_gate": "raw gate",
     "models": "models",
+    "scores": "scores",
+    "scored_models": "scored models",
     "release__candidate": "candidate",
     "release_gate": "release gate",
     "release__current": "publish",
@@ -46,8 +57,11 @@ def phase_seconds(paths: SourcePaths) -> dict[str, float]:
 
 def node_seconds(paths: SourcePaths) -> dict[str, float]:
     """Return the seconds of each dbt model and test of the source's latest run."""
-    file = paths.warehouse_dir / "dbt" / "run_results.json"
-    results = json.loads(file.read_text())["results"] if file.exists() else []
+    results = [
+        result
+        for file in (paths.warehouse_dir / "dbt").glob("*models_results.json")
+        for result in json.loads(file.read_text())["results"]
+    ]
     return {_name(result["unique_id"]): result["execution_time"] for result in results}
 
 

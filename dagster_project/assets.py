@@ -206,6 +206,8 @@ def _models(name: str, **selection: str) -> dg.AssetsDefinition:
                 for event in dbt.cli(arguments, context=context, target_path=target).stream():
                     events.append(event)
             audit.note_models(source_run.paths)
+            # The other call of dbt writes into the same folder.
+            (target / "run_results.json").replace(target / f"{name}_results.json")
         finally:
             # Rows are counted when dbt has given the file back.
             yield from _with_row_counts(source_run, events)

@@ -34,6 +34,8 @@ CANDIDATES = {
     "expected_order_value": (GAMMA_GAMMA,),
 }
 """By score, what may publish it."""
+# Rules that learn nothing; they are reported beside the plain rule.
+OTHER_RULES = (model_quality.NOBODY_RETURNS, model_quality.LAST_PERIOD_REPEATS)
 _WORDS = {"brier": "Brier score", "rmse": "root mean squared error"}
 
 # What a customer-base model takes: repeat purchases, weeks to the last one, weeks observed.
@@ -206,6 +208,9 @@ def choose(tests: Mapping[tuple[int, int], Test], score: str, measure: str) -> C
         f"{last.quality[HIATUS_RULE][measure]:.4f} (difference {low:+.4f} to {high:+.4f})"
     )
     chosen = f"{winner} was best as of {earlier.cutoff_on}; {figures}"
+    rule = min(OTHER_RULES, key=lambda name: last.quality[name][measure])
+    if last.quality[rule][measure] < judged[measure]:
+        chosen += f"; {rule} would have had {last.quality[rule][measure]:.4f}"
     if high <= 0:
         return Choice(winner, winner, chosen)
     return Choice(winner, HIATUS_RULE, f"{chosen}: not better beyond chance, so the plain rule is")

@@ -357,7 +357,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
 def _read_snapshots(
     connection: duckdb.DuckDBPyConnection,
 ) -> dict[tuple[int, int], tuple[date, Snapshot]]:
-    table = connection.execute(
+    table = connection.sql(
         "select * from intermediate.int_score_tests order by horizon_days, step, customer_id"
     ).to_arrow_table()
     snapshots = {}
@@ -375,7 +375,7 @@ def _snapshot(rows: pa.Table | pa.RecordBatch) -> Snapshot:
 
 
 def _read_sample(connection: duckdb.DuckDBPyConnection) -> tuple[Snapshot, np.ndarray]:
-    rows = connection.execute(
+    rows = connection.sql(
         f"{HISTORIES} where group_number is not null order by customer_id"
     ).to_arrow_table()
     return _snapshot(rows), rows["mean_value"].to_numpy()

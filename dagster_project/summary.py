@@ -65,6 +65,10 @@ def summarise(paths: SourcePaths, source: Source, release: Release) -> str:
             f"order by rank limit {TOP_CANDIDATES}"
         ).fetchall()
         backtest = churn_backtest(connection, "main")
+        publishers = connection.execute(
+            "select score, max(model) filter (is_published) from score_versions "
+            "group by all order by all"
+        ).fetchall()
         candidate_count = connection.execute("select count(*) from winback_candidates").fetchone()
         gates = connection.execute(
             "select gate, count(*) filter (is_passed), count(*) from gate_results "
@@ -84,6 +88,9 @@ def summarise(paths: SourcePaths, source: Source, release: Release) -> str:
         f"Value lost {lost_value:,.2f} {currency} (the last active year of the lost)",
         f"Definition {_definition(paths, source, release)}",
         *_backtest_lines(backtest),
+        "Scores     "
+        + ", ".join(f"{score} by {model or 'none'}" for score, model in publishers)
+        + " (see score_versions)",
         "",
         f"Win back first ({candidate_count[0]:,} candidates)",
         *(f"  {rank}. {customer}: {reason}" for rank, customer, reason in top),

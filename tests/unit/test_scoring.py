@@ -57,6 +57,10 @@ def contest(
     for step, sharpness in ((1, last), (2, earlier)):
         customers = snapshot()
         forecasts = {name: forecast(customers, sharp) for name, sharp in sharpness.items()}
+        forecasts = {
+            "nobody_returns": model_quality.nobody_returns(customers),
+            "last_period_repeats": model_quality.last_period_repeats(customers),
+        } | forecasts
         cutoff = AS_OF - timedelta(days=90 * step)
         tests[90, step] = Test(90, cutoff, customers, fits or {}, forecasts, None)
     return tests
@@ -95,6 +99,17 @@ def test_the_plain_rule_publishes_where_the_winner_is_not_better_beyond_chance()
     )
     assert (choice.winner, choice.published) == ("mbg_nbd", HIATUS_RULE)
     assert "not better beyond chance" in choice.reason
+
+
+def test_a_rule_that_learns_nothing_and_does_better_is_named() -> None:
+    earlier = {HIATUS_RULE: 0.1, "mbg_nbd": 0.3}
+    choice = score_choice.choose(
+        contest(earlier, earlier | {"last_period_repeats": 1.0}, FITS),
+        "expected_purchases",
+        "rmse",
+    )
+    assert choice.published == "mbg_nbd"
+    assert choice.reason.endswith("last_period_repeats would have had 0.0000")
 
 
 def test_a_tie_is_not_worse_and_publishes() -> None:
