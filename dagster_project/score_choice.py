@@ -98,7 +98,7 @@ class Today:
 
     Attributes:
         customers: The sampled customers.
-        mean_value: Mean sales of their purchase days after the first, 0 where there are none.
+        mean_value: Mean net revenue of their purchase days after the first, 0 where there are none.
         fits: Fitted models by name; none where the data are too few.
         order_value_fit: The fitted Gamma-Gamma model; None where the data are too few.
         reason: Why nothing was fitted, if so.
