@@ -502,6 +502,11 @@ def _note(choices: Mapping[str, Choice]) -> str | None:
         for score, choice in choices.items()
         if choice.published is None
     ]
+    if choices["expected_purchases"].published == HIATUS_RULE:
+        missing.append(
+            "no lifetime_value_365d and no expected_next_purchase_on: the plain rule publishes "
+            "expected_purchases, and only for horizons that it was put to the test on"
+        )
     return "; ".join(missing) or None
 
 

@@ -158,6 +158,33 @@ def test_the_chance_to_be_alive_never_comes_from_bg_nbd() -> None:
     assert "bg_nbd" not in score_choice.CANDIDATES["probability_alive"]
 
 
+def test_the_likelier_model_gives_way_if_it_does_not_hold() -> None:
+    fits = {
+        "nbd": fitted("nbd", -1000),
+        "mbg_nbd": fitted("mbg_nbd", -800),
+        "pareto_nbd": fitted("pareto_nbd", -700, "the fit did not converge"),
+    }
+    order_values = Fit("gamma_gamma", {"p": 1, "q": 2, "gamma": 1}, -1, 9, np.eye(3))
+    today = Today(snapshot(), np.ones(600), fits, order_values, None)
+    choice = score_choice.make_choices({}, today)["probability_alive"]
+    assert choice.published == "mbg_nbd"
+    assert choice.reason.endswith("mbg_nbd is the likeliest of what holds (mbg_nbd)")
+
+
+def test_no_gain_is_zero_whatever_the_sign_of_its_noise() -> None:
+    fits = {"nbd": fitted("nbd", -1000), "mbg_nbd": fitted("mbg_nbd", -1000 - 1e-9)}
+    assert "over NBD is 0.0, below 6" in score_choice.refusal("mbg_nbd", fits)
+
+
+def test_the_note_names_what_is_missing_and_what_the_plain_rule_leaves_out() -> None:
+    model, rule, nothing = (
+        Choice("mbg_nbd", published, "why") for published in ("mbg_nbd", HIATUS_RULE, None)
+    )
+    assert scoring._note({"expected_purchases": model, "return_probability_90d": rule}) is None
+    note = scoring._note({"expected_purchases": rule, "probability_alive": nothing})
+    assert note.startswith("no probability_alive: why; no lifetime_value_365d")
+
+
 def test_ends_of_an_interval_leave_a_twentieth_on_either_side() -> None:
     draws = np.random.default_rng(1).permutation(np.arange(200))[None, :]
     assert scoring.interval(draws).tolist() == [[10], [189]]
