@@ -3,7 +3,7 @@
 Belongs here: the rules that learn from the past without a model, the measures, and the paired
 comparison. Pure functions over arrays, one entry a customer; times are whole days. What the
 customer-base models forecast comes from `customer_base`; which of all that is published is decided
-in `scoring`.
+in `score_choice`.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-# The hiatus heuristic (Wuebben and von Wangenheim 2008) with a quarter of a year: on the CDNOW
-# sample no model tells who returns from who does not better than these thirteen weeks.
+# The hiatus heuristic (Wuebben and von Wangenheim 2008) with a quarter of a year: of the CDNOW
+# sample's customers it calls 77.9% rightly active or not, P(alive) of Pareto/NBD 77.4%.
 HIATUS_DAYS = 91
 # A cell of the empirical table counts as much as the estimate one level above it when it holds
 # this many customers.

@@ -98,7 +98,7 @@ class Today:
 
     Attributes:
         customers: The sampled customers.
-        mean_value: Mean sales of their purchase days after the first, 0 where there are none.
+        mean_value: Mean net revenue of their purchase days after the first, 0 where there are none.
         fits: Fitted models by name; none where the data are too few.
         order_value_fit: The fitted Gamma-Gamma model; None where the data are too few.
         reason: Why nothing was fitted, if so.
@@ -147,16 +147,16 @@ def _confirmed(choice: Choice, today: Today) -> Choice:
 def _choose_alive(today: Today) -> Choice:
     if not today.fits:
         return Choice(None, None, today.reason)
-    likeliest = max(ALIVE_MODELS, key=lambda name: today.fits[name].log_likelihood)
-    fault = refusal(likeliest, today.fits)
-    if fault:
-        return Choice(None, None, fault)
+    allowed = [name for name in ALIVE_MODELS if refusal(name, today.fits) is None]
+    if not allowed:
+        return Choice(None, None, refusal(ALIVE_MODELS[0], today.fits))
+    likeliest = max(allowed, key=lambda name: today.fits[name].log_likelihood)
     gain = gain_over_nbd(today.fits[likeliest], today.fits)
     return Choice(
         likeliest,
         likeliest,
         f"drop-out is identified (twice the gain over NBD is {gain:.1f}) and {likeliest} is the "
-        f"likelier of {' and '.join(ALIVE_MODELS)}",
+        f"likeliest of what holds ({', '.join(allowed)})",
     )
 
 
@@ -213,7 +213,9 @@ def choose(tests: Mapping[tuple[int, int], Test], score: str, measure: str) -> C
         chosen += f"; {rule} would have had {last.quality[rule][measure]:.4f}"
     if high <= 0:
         return Choice(winner, winner, chosen)
-    return Choice(winner, HIATUS_RULE, f"{chosen}: not better beyond chance, so the plain rule is")
+    return Choice(
+        winner, HIATUS_RULE, f"{chosen}: not better beyond chance, so the plain rule publishes"
+    )
 
 
 def make_tests(
@@ -264,7 +266,7 @@ def refusal(name: str, fits: Mapping[str, Fit]) -> str | None:
     if name != "nbd" and not customer_base.identifies_drop_out(fit, fits["nbd"]):
         return (
             f"drop-out is not identified: twice the gain in log-likelihood over NBD is "
-            f"{gain_over_nbd(fit, fits):.1f}, below {customer_base.DROP_OUT_GAIN:g}"
+            f"{gain_over_nbd(fit, fits):z.1f}, below {customer_base.DROP_OUT_GAIN:g}"
         )
     return None
 

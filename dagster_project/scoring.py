@@ -47,7 +47,7 @@ HISTORIES = """
     select
         customer_id, repeat_count, days_to_last, days_observed,
         cast(value_at_stake as double) as value_at_stake, group_number,
-        cast(repeat_sale_amount as double) / greatest(repeat_count, 1) as mean_value,
+        greatest(cast(repeat_net_revenue as double), 0) / greatest(repeat_count, 1) as mean_value,
         value_tier, lifecycle_stage, cast(acquisition_month as varchar) as acquisition_month
     from intermediate.int_purchase_histories"""
 TABLES = {
@@ -114,7 +114,7 @@ class Scorer:
 
     Attributes:
         settings: Of the run.
-        margin_per_sale: Margin for each unit of sales, of the whole source.
+        margin_rate: Margin for each unit of the net revenue of purchase days, of the whole source.
         return_forecast: A fitted model, the empirical table, the plain rule, or None.
         tier_bounds: What a value must reach for the tiers of the empirical table.
         count_fit: The fitted model that forecasts purchases, or None.
@@ -124,7 +124,7 @@ class Scorer:
     """
 
     settings: Settings
-    margin_per_sale: float
+    margin_rate: float
     return_forecast: Fit | model_quality.EmpiricalTable | model_quality.HiatusRule | None = None
     tier_bounds: np.ndarray | None = None
     count_fit: Fit | None = None
@@ -154,7 +154,7 @@ class Scorer:
 
         Args:
             customers: As of the as-of date.
-            mean_value: Shape (customers,): mean sales of the purchase days after the first.
+            mean_value: Shape (customers,): mean net revenue of the purchase days after the first.
         """
         nothing = np.full(len(customers), np.nan)
         history = history_of(customers)
@@ -201,7 +201,7 @@ class Scorer:
                 for before, after, end in zip(until, until[1:], ends, strict=False)
             )
             scores["lifetime_value_365d"] = (
-                discounted * scores["expected_order_value"] * self.margin_per_sale
+                discounted * scores["expected_order_value"] * self.margin_rate
             )
         return scores
 
@@ -234,7 +234,7 @@ class Scorer:
                 order_parameters, repeat_count[buyers], mean_value[buyers], count[buyers], rng
             )
             values[buyers, number] = spend * _mean_discount(rate * active[buyers])
-        values *= self.margin_per_sale
+        values *= self.margin_rate
         return values
 
     def _alive_odds(self, *history: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -285,7 +285,7 @@ def _mean_discount(exponent: np.ndarray) -> np.ndarray:
 
 def make_scorer(
     settings: Settings,
-    margin_per_sale: float,
+    margin_rate: float,
     tests: Mapping[tuple[int, int], Test],
     today: Today,
     choices: Mapping[str, Choice],
@@ -308,7 +308,7 @@ def make_scorer(
         }
     return Scorer(
         settings=settings,
-        margin_per_sale=margin_per_sale,
+        margin_rate=margin_rate,
         return_forecast=return_forecast,
         tier_bounds=(
             model_quality.tier_bounds(today.customers.value_at_stake)
@@ -335,7 +335,7 @@ def write_scores(connection: duckdb.DuckDBPyConnection, settings: Settings) -> d
     today = Today.fit(*_read_sample(connection), settings.limits)
     choices = score_choice.make_choices(tests, today)
     scorer = make_scorer(
-        settings, _read_margin_per_sale(connection, settings.as_of), tests, today, choices
+        settings, _read_margin_rate(connection, settings.as_of), tests, today, choices
     )
     connection.begin()
     create_tables(connection)
@@ -381,13 +381,14 @@ def _read_sample(connection: duckdb.DuckDBPyConnection) -> tuple[Snapshot, np.nd
     return _snapshot(rows), rows["mean_value"].to_numpy()
 
 
-def _read_margin_per_sale(connection: duckdb.DuckDBPyConnection, as_of: date) -> float:
-    margin, sales = connection.execute(
-        "select sum(margin), sum(sale_amount) from intermediate.int_customer_days "
-        "where ordered_on <= ?",
+def _read_margin_rate(connection: duckdb.DuckDBPyConnection, as_of: date) -> float:
+    # What is returned on other days lowers the margin of all.
+    margin, revenue = connection.execute(
+        "select sum(margin), sum(net_revenue) filter (sale_line_count > 0) "
+        "from intermediate.int_customer_days where ordered_on <= ?",
         [as_of],
     ).fetchone()
-    return float(margin / sales) if sales else 0.0
+    return float(margin / revenue) if revenue else 0.0
 
 
 def _score_everybody(
@@ -501,6 +502,11 @@ def _note(choices: Mapping[str, Choice]) -> str | None:
         for score, choice in choices.items()
         if choice.published is None
     ]
+    if choices["expected_purchases"].published == HIATUS_RULE:
+        missing.append(
+            "no lifetime_value_365d and no expected_next_purchase_on: the plain rule publishes "
+            "expected_purchases, and only for horizons that it was put to the test on"
+        )
     return "; ".join(missing) or None
 
 

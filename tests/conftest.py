@@ -1,32 +1,48 @@
 """Fixtures of several folders; the functions behind them are in `shop`."""
 
-import fcntl
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-from shop import SHOP, copy_data, make_shop, winback
+from shop import SHOP, Outcome, copy_data, make_shop, run_once
 
-from dagster_project.paths import PROJECT_DIR
+from dagster_project.paths import PROJECT_DIR, SourcePaths
 
 
 @pytest.fixture(scope="session")
-def published_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the data directory of a shop with its first release; copy it, don't change it."""
-    # The workers of one test session share it.
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that the workers of one test session share."""
     root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    data_dir, done = root / "published_shop", root / "published_shop.done"
-    with (root / "published_shop.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            shutil.rmtree(data_dir, ignore_errors=True)
-            make_shop(data_dir)
-            outcome = winback("run", "--source", SHOP, data_dir=data_dir)
-            assert outcome.code == 0, outcome.messages
-            done.touch()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
+@pytest.fixture(scope="session")
+def published_shop(shared_root: Path) -> Path:
+    """Return the data directory of a shop with its first release; copy it, don't change it."""
+    data_dir = shared_root / "published_shop"
+    run_once(data_dir, SHOP, make_shop)
     return data_dir
+
+
+@pytest.fixture(scope="session")
+def published_cdnow(shared_root: Path) -> tuple[SourcePaths, Outcome]:
+    """Return where the CDNOW sample is published, and what the run said."""
+    paths = SourcePaths(shared_root / "published_cdnow", "cdnow_sample")
+    return paths, run_once(paths.data_dir, paths.source)
+
+
+@pytest.fixture(scope="session")
+def published_online_retail(shared_root: Path, shared_data: Path) -> SourcePaths:
+    """Return where the gift wholesaler's data are published."""
+    paths = SourcePaths(shared_root / "published_online_retail", "online_retail")
+
+    def deliver(_: Path) -> None:
+        paths.landing.mkdir(parents=True)
+        shutil.copy(shared_data / "online_retail_2010_2011.parquet", paths.landing)
+
+    run_once(paths.data_dir, paths.source, deliver)
+    return paths
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,24 @@
-"""What tests of several folders share: a small made-up shop, and `winback` as a process."""
+"""What tests of several folders share: a small made-up shop, `winback` as a process, and dbt."""
 
 import csv
+import fcntl
+import json
 import os
 import random
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
-from dagster_project.paths import SourcePaths
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunner
+
+from dagster_project.paths import DBT_DIR, SourcePaths
 
 SHOP = "shop"
 FIRST_DAY, LAST_DAY = date(2024, 1, 1), date(2024, 3, 31)
@@ -87,6 +93,28 @@ def start_winback(
         text=True,
         env={**os.environ, **environment},
     )
+
+
+def run_once(
+    data_dir: Path, source: str, prepare: Callable[[Path], object] = Path.mkdir
+) -> Outcome:
+    """Publish a source's first release, or say what came of it if another worker did.
+
+    Args:
+        data_dir: Does not exist before.
+        source: Name of the source.
+        prepare: Makes the data directory.
+    """
+    done = data_dir.with_suffix(".json")
+    with data_dir.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(data_dir, ignore_errors=True)
+            prepare(data_dir)
+            outcome = winback("run", "--source", source, data_dir=data_dir)
+            assert outcome.code == 0, outcome.messages
+            done.write_text(json.dumps(asdict(outcome)))
+        return Outcome(**json.loads(done.read_text()))
 
 
 def shop_paths(data_dir: Path) -> SourcePaths:
@@ -173,3 +201,29 @@ def add_sales(paths: SourcePaths, count: int, *, broken: int = 0) -> Path:
 def copy_data(data_dir: Path, target: Path) -> Path:
     """Copy a data directory with its links."""
     return Path(shutil.copytree(data_dir, target, symlinks=True))
+
+
+def start_dbt(target: Path, settings: dict[str, Any], last_day: date) -> Callable[..., None]:
+    """Return dbt in this process, which reads the project only once: (command, as of, *arguments).
+
+    It works on the warehouse that the environment names in `WINBACK_WAREHOUSE`.
+    """
+    options = ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR), "--quiet"]
+    options += ["--target-path", str(target), "--log-path", str(target)]
+
+    def variables(as_of: date) -> list[str]:
+        return ["--vars", json.dumps(settings | {"as_of_date": as_of.isoformat()})]
+
+    parsed = dbtRunner().invoke(["parse", *options, *variables(last_day)])
+    assert parsed.success, parsed.exception
+
+    def dbt(command: str, as_of: date, *arguments: str) -> None:
+        runner = dbtRunner(manifest=parsed.result)
+        outcome = runner.invoke([command, *arguments, *options, *variables(as_of)])
+        # It would keep the file for itself, which matters only where dbt shares a process.
+        DuckDBConnectionManager.close_all_connections()
+        assert outcome.success, outcome.exception or [
+            f"{one.node.name}: {one.message}" for one in outcome.result if one.status != "success"
+        ]
+
+    return dbt

@@ -22,19 +22,18 @@ SOURCE = "cdnow_sample"
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.fixture(scope="module")
-def paths(tmp_path_factory: pytest.TempPathFactory) -> SourcePaths:
-    return SourcePaths(tmp_path_factory.mktemp("cdnow"), SOURCE)
+@pytest.fixture
+def paths(published_cdnow: tuple[SourcePaths, Outcome]) -> SourcePaths:
+    return published_cdnow[0]
 
 
-@pytest.fixture(scope="module")
-def outcome(paths: SourcePaths) -> Outcome:
-    return winback("run", "--source", SOURCE, data_dir=paths.data_dir)
+@pytest.fixture
+def outcome(published_cdnow: tuple[SourcePaths, Outcome]) -> Outcome:
+    return published_cdnow[1]
 
 
-@pytest.fixture(scope="module")
-def published(outcome: Outcome, paths: SourcePaths) -> Iterator[duckdb.DuckDBPyConnection]:
-    assert outcome.code == 0, outcome.messages
+@pytest.fixture
+def published(paths: SourcePaths) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(str(paths.published_file), read_only=True) as connection:
         yield connection
 

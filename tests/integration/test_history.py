@@ -3,7 +3,6 @@
 And the boundary of a loss, to the day, in time zones on either side of UTC.
 """
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -12,14 +11,12 @@ from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.cli.main import dbtRunner
+from shop import start_dbt
 
 from dagster_project.loading import load_table, prepare_raw
-from dagster_project.paths import DBT_DIR, SourcePaths
+from dagster_project.paths import SourcePaths
 from dagster_project.sources import load_source
 from dagster_project.warehouse import connect
 
@@ -76,28 +73,6 @@ def warehouse(
         no_tests = "--exclude-resource-type", "test", "unit_test"
         dbt("build", source.last_day, "--select", *selected, *no_tests)
         yield Warehouse(paths, dbt)
-
-
-def start_dbt(target: Path, settings: dict[str, Any], last_day: date) -> Callable[..., None]:
-    options = ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR), "--quiet"]
-    options += ["--target-path", str(target), "--log-path", str(target)]
-
-    def variables(as_of: date) -> list[str]:
-        return ["--vars", json.dumps(settings | {"as_of_date": as_of.isoformat()})]
-
-    parsed = dbtRunner().invoke(["parse", *options, *variables(last_day)])
-    assert parsed.success, parsed.exception
-
-    def dbt(command: str, as_of: date, *arguments: str) -> None:
-        runner = dbtRunner(manifest=parsed.result)
-        outcome = runner.invoke([command, *arguments, *options, *variables(as_of)])
-        # It would keep the file for itself, which matters only where dbt shares a process.
-        DuckDBConnectionManager.close_all_connections()
-        assert outcome.success, outcome.exception or [
-            f"{one.node.name}: {one.message}" for one in outcome.result if one.status != "success"
-        ]
-
-    return dbt
 
 
 def movements_of(warehouse: Warehouse) -> Rows:

@@ -21,19 +21,9 @@ SOURCE = "online_retail"
 pytestmark = pytest.mark.timeout(900)
 
 
-def run(data_dir: Path, files: list[Path]) -> SourcePaths:
-    paths = SourcePaths(data_dir, SOURCE)
-    paths.landing.mkdir(parents=True)
-    for file in files:
-        shutil.copy(file, paths.landing)
-    outcome = winback("run", "--source", SOURCE, data_dir=data_dir)
-    assert outcome.code == 0, outcome.messages
-    return paths
-
-
-def test_net_revenue_is_the_same_from_raw_to_release(shared_data: Path, tmp_path: Path) -> None:
-    file = shared_data / "online_retail_2010_2011.parquet"
-    paths = run(tmp_path, [file])
+def test_net_revenue_is_the_same_from_raw_to_release(published_online_retail: SourcePaths) -> None:
+    paths = published_online_retail
+    (file,) = paths.landing.iterdir()
     with duckdb.connect(str(paths.warehouse), read_only=True) as connection:
         connection.execute(f"attach '{paths.published_file}' as published (read_only)")
         lines, raw, used, excluded, customerless = connection.execute(
@@ -82,7 +72,12 @@ def test_seven_daily_files_are_seven_days_and_one_again_changes_nothing(
 ) -> None:
     files = sorted((shared_data / "online_retail_by_day").glob("*.csv.gz"))
     assert len(files) == 7
-    paths = run(tmp_path, files)
+    paths = SourcePaths(tmp_path, SOURCE)
+    paths.landing.mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, paths.landing)
+    outcome = winback("run", "--source", SOURCE, data_dir=tmp_path)
+    assert outcome.code == 0, outcome.messages
 
     def counts() -> list[tuple[date, int]]:
         with duckdb.connect(str(paths.warehouse), read_only=True) as connection:

@@ -811,6 +811,9 @@ RELEASE_FAULTS = [
     ("customer_scores", "update score_versions set is_published = false"
      " where score = 'expected_order_value'",
      "published_or_explained", "6 of 15 unexpected", "a expected_order_value"),
+    ("customer_scores", "update score_versions set model = 'hiatus_rule'"
+     " where score = 'expected_purchases'",
+     "published_or_explained", "3 of 15 unexpected", "a note"),
     ("value_forecasts", "update value_forecasts set lifetime_value_365d_low = 30"
      " where segment = 'all'",
      "ends_in_order", "1 of 10 unexpected", "all:all"),

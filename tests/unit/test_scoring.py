@@ -158,6 +158,33 @@ def test_the_chance_to_be_alive_never_comes_from_bg_nbd() -> None:
     assert "bg_nbd" not in score_choice.CANDIDATES["probability_alive"]
 
 
+def test_the_likelier_model_gives_way_if_it_does_not_hold() -> None:
+    fits = {
+        "nbd": fitted("nbd", -1000),
+        "mbg_nbd": fitted("mbg_nbd", -800),
+        "pareto_nbd": fitted("pareto_nbd", -700, "the fit did not converge"),
+    }
+    order_values = Fit("gamma_gamma", {"p": 1, "q": 2, "gamma": 1}, -1, 9, np.eye(3))
+    today = Today(snapshot(), np.ones(600), fits, order_values, None)
+    choice = score_choice.make_choices({}, today)["probability_alive"]
+    assert choice.published == "mbg_nbd"
+    assert choice.reason.endswith("mbg_nbd is the likeliest of what holds (mbg_nbd)")
+
+
+def test_no_gain_is_zero_whatever_the_sign_of_its_noise() -> None:
+    fits = {"nbd": fitted("nbd", -1000), "mbg_nbd": fitted("mbg_nbd", -1000 - 1e-9)}
+    assert "over NBD is 0.0, below 6" in score_choice.refusal("mbg_nbd", fits)
+
+
+def test_the_note_names_what_is_missing_and_what_the_plain_rule_leaves_out() -> None:
+    model, rule, nothing = (
+        Choice("mbg_nbd", published, "why") for published in ("mbg_nbd", HIATUS_RULE, None)
+    )
+    assert scoring._note({"expected_purchases": model, "return_probability_90d": rule}) is None
+    note = scoring._note({"expected_purchases": rule, "probability_alive": nothing})
+    assert note.startswith("no probability_alive: why; no lifetime_value_365d")
+
+
 def test_ends_of_an_interval_leave_a_twentieth_on_either_side() -> None:
     draws = np.random.default_rng(1).permutation(np.arange(200))[None, :]
     assert scoring.interval(draws).tolist() == [[10], [189]]
@@ -237,13 +264,14 @@ def write_warehouse(file: Path, customers: Sequence[Customer], as_of: date = AS_
         connection.execute(
             "create table intermediate.int_purchase_histories (customer_id varchar, "
             "repeat_count integer, days_to_last integer, days_observed integer, "
-            "repeat_sale_amount decimal(18, 2), value_at_stake decimal(18, 2), "
+            "repeat_net_revenue decimal(18, 2), value_at_stake decimal(18, 2), "
             "acquisition_month date, value_tier varchar, lifecycle_stage varchar, "
             "group_number integer)"
         )
         connection.execute(
             "create table intermediate.int_customer_days as select ?::date as ordered_on, "
-            "?::decimal(18, 2) as sale_amount, (sale_amount / 4)::decimal(18, 2) as margin",
+            "1 as sale_line_count, ?::decimal(18, 2) as net_revenue, "
+            "(net_revenue / 4)::decimal(18, 2) as margin",
             [as_of, sales],
         )
         for table, rows in (("int_score_tests", tests), ("int_purchase_histories", histories)):
@@ -303,6 +331,18 @@ def test_lifetime_value_is_purchases_by_value_by_margin_discounted(scored) -> No
     for row in scored[1]["customer_scores"]:
         undiscounted = row["expected_purchases_365d"] * row["expected_order_value"] / 4
         assert undiscounted * 1.1**-1 <= row["lifetime_value_365d"] <= undiscounted * 1.1**-0.12
+
+
+def test_a_cancelled_order_is_worth_nothing_and_not_less(base, tmp_path: Path) -> None:
+    days = [AS_OF - timedelta(days=ago) for ago in (90, 60)]
+    amounts = {"C900000": -500.0, "C900001": 0.0, "C900002": 500.0}
+    cancelled = [
+        Customer(name, tuple(zip(days, (10.0, amount), strict=True)))
+        for name, amount in amounts.items()
+    ]
+    _, tables = score(tmp_path / "warehouse.duckdb", [*base, *cancelled])
+    found = {row["customer_id"]: row["expected_order_value"] for row in tables["customer_scores"]}
+    assert 0 < found["C900000"] == found["C900001"] < found["C900002"]
 
 
 def test_totals_of_groups_are_sums_of_their_customers(scored, base) -> None:
@@ -454,7 +494,7 @@ def scorer_of(
     values = customer_base.OrderValues.grouped(customers.repeat_count, mean_value)
     return scoring.Scorer(
         scoring.Settings(AS_OF, Limits(), 0.10),
-        margin_per_sale=0.25,
+        margin_rate=0.25,
         count_fit=customer_base.fit(model, histories),
         order_value_fit=customer_base.fit_gamma_gamma(values),
     )

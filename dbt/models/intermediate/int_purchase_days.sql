@@ -24,7 +24,7 @@ valued as (
         customer_id,
         ordered_on,
         sale_line_count,
-        sale_amount,
+        net_revenue,
         cast(
             sum(net_revenue) over (
                 partition by customer_id
@@ -68,7 +68,7 @@ purchase_days as (
         purchase_number,
         first_purchased_on,
         next_purchased_on,
-        sale_amount,
+        net_revenue,
         value_at_stake,
         margin_at_stake,
         revenue_to_date,

@@ -31,8 +31,8 @@ histories as (
         min(purchased_on) as first_purchase_on,
         max(purchased_on) as last_purchase_on,
         cast(
-            coalesce(sum(sale_amount) filter (where purchase_number > 1), 0) as decimal(18, 2)
-        ) as repeat_sale_amount,
+            coalesce(sum(net_revenue) filter (where purchase_number > 1), 0) as decimal(18, 2)
+        ) as repeat_net_revenue,
         max_by(value_at_stake, purchased_on) as value_at_stake,
         max_by(margin_at_stake, purchased_on) as margin_at_stake,
         max_by(expected_value_at_stake, purchased_on) as expected_value_at_stake
@@ -59,7 +59,7 @@ final as (
         ) as days_to_last,
         cast({{ days_between('histories.first_purchase_on', as_of_date()) }} as integer)
             as days_observed,
-        histories.repeat_sale_amount,
+        histories.repeat_net_revenue,
         histories.value_at_stake,
         {{ month_of('histories.first_purchase_on') }} as acquisition_month,
         {{ value_tier(tiered_value('tier_cutoffs.measure', 'histories')) }} as value_tier,

@@ -17,7 +17,6 @@ purchase_days as (
     select
         purchase_days.customer_id,
         purchase_days.purchased_on,
-        purchase_days.sale_amount,
         purchase_days.value_at_stake,
         sampled_customers.group_number
     from {{ ref('int_purchase_days') }} as purchase_days
@@ -61,7 +60,8 @@ final as (
         ) as next_period_count
     from cutoffs
     cross join purchase_days
-    group by cutoffs.horizon_days, cutoffs.step, cutoffs.cutoff_on, purchase_days.customer_id,
+    group by
+        cutoffs.horizon_days, cutoffs.step, cutoffs.cutoff_on, purchase_days.customer_id,
         purchase_days.group_number
     having min(purchase_days.purchased_on) <= cutoffs.cutoff_on
 
