@@ -337,9 +337,10 @@ def write_warehouse(file: Path, customers: Sequence[Customer], as_of: date = AS_
             "group_number integer)"
         )
         connection.execute(
-            "create table intermediate.int_customer_days as select ?::date as ordered_on, "
-            "1 as sale_line_count, ?::decimal(18, 2) as net_revenue, "
-            "(net_revenue / 4)::decimal(18, 2) as margin",
+            "create table intermediate.int_customer_days as select $1::date as ordered_on, days.* "
+            "from (values (1, $2::decimal(18, 2), $2::decimal(18, 2) / 4), "
+            # What is returned on a day without a sale is no purchase day's revenue.
+            "(0, -$2::decimal(18, 2) / 2, 0)) as days(sale_line_count, net_revenue, margin)",
             [as_of, sales],
         )
         for table, rows in (("int_score_tests", tests), ("int_purchase_histories", histories)):
