@@ -138,6 +138,74 @@ def test_six_is_enough_for_drop_out_to_be_identified() -> None:
     assert score_choice.refusal("mbg_nbd", fits) is None
 
 
+def test_a_winner_that_does_not_hold_today_publishes_nothing() -> None:
+    sharp = {HIATUS_RULE: 0.1, "mbg_nbd": 0.3}
+    fits = {"nbd": fitted("nbd", -1000), "mbg_nbd": fitted("mbg_nbd", -997.1)}
+    order_values = Fit("gamma_gamma", {"p": 1, "q": 2, "gamma": 1}, -1, 9, np.eye(3))
+    today = Today(
+        snapshot(), np.ones(600), fits | {"pareto_nbd": fits["mbg_nbd"]}, order_values, None
+    )
+    choice = score_choice.make_choices(contest(sharp, sharp, FITS), today)["expected_purchases"]
+    assert (choice.winner, choice.published) == ("mbg_nbd", None)
+    assert choice.reason.startswith("today: drop-out is not identified")
+
+
+def past(counts: dict[int, int]) -> dict[tuple[int, int], tuple[date, Snapshot]]:
+    """Return three cutoffs a horizon, after whose k-th everybody bought k times so many days."""
+    return {
+        (horizon, step): (
+            AS_OF - timedelta(days=horizon * step),
+            replace(snapshot(), next_period_count=np.full(600, count * step)),
+        )
+        for horizon, count in counts.items()
+        for step in STEPS
+    }
+
+
+def test_rules_know_as_of_a_cutoff_only_what_followed_the_one_before() -> None:
+    tests = score_choice.make_tests(past({30: 10, 90: 1}), Limits(buyers=1000))
+    assert tests.keys() == {(30, 1), (30, 2), (90, 1), (90, 2)}
+    for (horizon, step), test in tests.items():
+        counts = {30: 10, 90: 1}[horizon] * (step + 1)
+        for rule in (HIATUS_RULE, EMPIRICAL_TABLE):
+            assert test.forecasts[rule].purchase_count == pytest.approx(counts)
+
+
+@pytest.mark.parametrize("publisher", [HIATUS_RULE, EMPIRICAL_TABLE])
+def test_published_rules_learn_from_what_followed_the_last_cutoff(publisher: str) -> None:
+    tests = score_choice.make_tests(past({30: 10, 90: 1}), Limits(buyers=1000))
+    today = Today.fit(snapshot(), np.ones(600), Limits(buyers=1000))
+    choices = {name: Choice(None, None, "") for name in score_choice.CANDIDATES}
+    choices["expected_purchases"] = Choice("nbd", HIATUS_RULE, "")
+    choices["return_probability_90d"] = Choice(publisher, publisher, "")
+    settings = scoring.Settings(AS_OF, Limits(), 0.10)
+    scorer = scoring.make_scorer(settings, 0.25, tests, today, choices)
+    assert scorer.return_forecast.counts == pytest.approx(1)
+    assert {days: rule.counts.tolist() for days, rule in scorer.count_rules.items()} == {
+        30: pytest.approx([10, 10]),
+        90: pytest.approx([1, 1]),
+    }
+
+
+def test_tiers_of_the_published_table_are_those_of_all_customers_in_every_batch() -> None:
+    customers = snapshot()
+    table = model_quality.EmpiricalTable.learn(customers)
+    scorer = scoring.Scorer(
+        scoring.Settings(AS_OF, Limits(), 0.10),
+        0.25,
+        return_forecast=table,
+        tier_bounds=model_quality.tier_bounds(customers.value_at_stake),
+    )
+    poor = customers.value_at_stake < np.median(customers.value_at_stake)
+    batch = Snapshot(
+        **{name: getattr(customers, name)[poor] for name in Snapshot.__dataclass_fields__}
+    )
+    score = "return_probability_90d"
+    every = scorer.scores(customers, np.ones(len(customers)))[score]
+    assert scorer.scores(batch, np.ones(len(batch)))[score].tolist() == every[poor].tolist()
+    assert table.forecast(batch).return_probability.tolist() != every[poor].tolist()
+
+
 def test_without_a_cutoff_nothing_is_published() -> None:
     choice = score_choice.choose({}, "expected_purchases", "rmse")
     assert choice.published is None
@@ -269,9 +337,10 @@ def write_warehouse(file: Path, customers: Sequence[Customer], as_of: date = AS_
             "group_number integer)"
         )
         connection.execute(
-            "create table intermediate.int_customer_days as select ?::date as ordered_on, "
-            "1 as sale_line_count, ?::decimal(18, 2) as net_revenue, "
-            "(net_revenue / 4)::decimal(18, 2) as margin",
+            "create table intermediate.int_customer_days as select $1::date as ordered_on, days.* "
+            "from (values (1, $2::decimal(18, 2), $2::decimal(18, 2) / 4), "
+            # What is returned on a day without a sale is no purchase day's revenue.
+            "(0, -$2::decimal(18, 2) / 2, 0)) as days(sale_line_count, net_revenue, margin)",
             [as_of, sales],
         )
         for table, rows in (("int_score_tests", tests), ("int_purchase_histories", histories)):
