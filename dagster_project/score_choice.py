@@ -43,7 +43,7 @@ History = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Test:
+class Backtest:
     """Forecasts as of one cutoff against what followed.
 
     Attributes:
@@ -93,7 +93,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Today:
+class CurrentFits:
     """The sampled customers as of the as-of date, and what was fitted to them.
 
     Attributes:
@@ -113,7 +113,7 @@ class Today:
     @classmethod
     def fit(
         cls, customers: Snapshot, mean_value: np.ndarray, limits: customer_base.Limits
-    ) -> "Today":
+    ) -> "CurrentFits":
         """Fit everything to the customers."""
         fits, reason = fit_models(customers, limits)
         order_value_fit = None
@@ -124,19 +124,21 @@ class Today:
         return cls(customers, mean_value, fits, order_value_fit, reason)
 
 
-def make_choices(tests: Mapping[tuple[int, int], Test], today: Today) -> dict[str, Choice]:
+def make_choices(
+    tests: Mapping[tuple[int, int], Backtest], today: CurrentFits
+) -> dict[str, Choice]:
     """Return by score what publishes it and why."""
     return {
         "return_probability_90d": _confirmed(
             choose(tests, "return_probability_90d", "brier"), today
         ),
         "expected_purchases": _confirmed(choose(tests, "expected_purchases", "rmse"), today),
-        "probability_alive": _choose_alive(today),
+        "probability_alive": _choose_alive(tests, today),
         "expected_order_value": _choose_order_value(today),
     }
 
 
-def _confirmed(choice: Choice, today: Today) -> Choice:
+def _confirmed(choice: Choice, today: CurrentFits) -> Choice:
     """Return the choice, or none if its model does not hold as of today."""
     fault = today.reason
     if choice.published in today.fits:
@@ -144,23 +146,46 @@ def _confirmed(choice: Choice, today: Today) -> Choice:
     return choice if fault is None else Choice(choice.winner, None, f"today: {fault}")
 
 
-def _choose_alive(today: Today) -> Choice:
+def _choose_alive(tests: Mapping[tuple[int, int], Backtest], today: CurrentFits) -> Choice:
     if not today.fits:
         return Choice(None, None, today.reason)
-    allowed = [name for name in ALIVE_MODELS if refusal(name, today.fits) is None]
+    last = tests.get((DECIDING_HORIZON, LAST))
+    by_likelihood = sorted(ALIVE_MODELS, key=lambda name: -today.fits[name].log_likelihood)
+    faults = {
+        name: refusal(name, today.fits) or _untold_returns(name, last) for name in by_likelihood
+    }
+    allowed = [name for name, fault in faults.items() if fault is None]
     if not allowed:
-        return Choice(None, None, refusal(ALIVE_MODELS[0], today.fits))
-    likeliest = max(allowed, key=lambda name: today.fits[name].log_likelihood)
-    gain = gain_over_nbd(today.fits[likeliest], today.fits)
+        return Choice(None, None, faults[by_likelihood[0]])
+    likeliest = allowed[0]
     return Choice(
         likeliest,
         likeliest,
-        f"drop-out is identified (twice the gain over NBD is {gain:.1f}) and {likeliest} is the "
-        f"likeliest of what holds ({', '.join(allowed)})",
+        "drop-out is identified (twice the gain over NBD is "
+        f"{gain_over_nbd(today.fits[likeliest], today.fits):.1f}) and {likeliest} is the likeliest "
+        f"of what holds ({', '.join(allowed)})",
     )
 
 
-def _choose_order_value(today: Today) -> Choice:
+def _untold_returns(name: str, last: Backtest | None) -> str | None:
+    """Return why a model's word on who has left is not to be taken, or None.
+
+    Drop-out can be identified and yet be told of the wrong customers: a model that does not know
+    who returns does not know who has left.
+    """
+    judged = last.quality.get(name, {}) if last else {}
+    if "brier_difference_high" not in judged:
+        return "too little data to put to the test whom a model holds for gone"
+    low, high = judged["brier_difference_low"], judged["brier_difference_high"]
+    if high <= 0:
+        return None
+    return (
+        f"as of {last.cutoff_on} {name} did not tell better than the plain rule who returns "
+        f"(difference of Brier scores {low:+.4f} to {high:+.4f})"
+    )
+
+
+def _choose_order_value(today: CurrentFits) -> Choice:
     fault = today.reason or today.order_value_fit.reason
     if fault:
         return Choice(None, None, fault)
@@ -169,7 +194,7 @@ def _choose_order_value(today: Today) -> Choice:
     )
 
 
-def choose(tests: Mapping[tuple[int, int], Test], score: str, measure: str) -> Choice:
+def choose(tests: Mapping[tuple[int, int], Backtest], score: str, measure: str) -> Choice:
     """Return what publishes a score, looking once.
 
     The candidate with the lowest measure as of the earlier cutoff is judged as of the last one, and
@@ -220,7 +245,7 @@ def choose(tests: Mapping[tuple[int, int], Test], score: str, measure: str) -> C
 
 def make_tests(
     snapshots: Mapping[tuple[int, int], tuple[date, Snapshot]], limits: customer_base.Limits
-) -> dict[tuple[int, int], Test]:
+) -> dict[tuple[int, int], Backtest]:
     """Return the tests by horizon and step.
 
     Args:
@@ -239,7 +264,7 @@ def make_tests(
         fits, reason = fitted[cutoff_on]
         _, learnt_from = snapshots.get((horizon, step + 1), (None, None))
         forecasts = _forecasts(customers, horizon, fits, learnt_from)
-        tests[horizon, step] = Test(horizon, cutoff_on, customers, fits, forecasts, reason)
+        tests[horizon, step] = Backtest(horizon, cutoff_on, customers, fits, forecasts, reason)
     return tests
 
 

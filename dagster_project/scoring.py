@@ -28,9 +28,9 @@ from dagster_project.score_choice import (
     DECIDING_HORIZON,
     LAST,
     WORKERS,
+    Backtest,
     Choice,
-    Test,
-    Today,
+    CurrentFits,
     history_of,
 )
 from dagster_project.sources import Source
@@ -286,8 +286,8 @@ def _mean_discount(exponent: np.ndarray) -> np.ndarray:
 def make_scorer(
     settings: Settings,
     margin_rate: float,
-    tests: Mapping[tuple[int, int], Test],
-    today: Today,
+    tests: Mapping[tuple[int, int], Backtest],
+    today: CurrentFits,
     choices: Mapping[str, Choice],
 ) -> Scorer:
     """Return the scorer that the choices make."""
@@ -332,7 +332,7 @@ def write_scores(connection: duckdb.DuckDBPyConnection, settings: Settings) -> d
         By score, what publishes it and why.
     """
     tests = score_choice.make_tests(_read_snapshots(connection), settings.limits)
-    today = Today.fit(*_read_sample(connection), settings.limits)
+    today = CurrentFits.fit(*_read_sample(connection), settings.limits)
     choices = score_choice.make_choices(tests, today)
     scorer = make_scorer(
         settings, _read_margin_rate(connection, settings.as_of), tests, today, choices
@@ -511,7 +511,7 @@ def _note(choices: Mapping[str, Choice]) -> str | None:
 
 
 def _version_rows(
-    settings: Settings, today: Today, choices: Mapping[str, Choice]
+    settings: Settings, today: CurrentFits, choices: Mapping[str, Choice]
 ) -> Iterator[dict[str, Any]]:
     window = {
         "customer_count": len(today.customers),
@@ -533,7 +533,7 @@ def _version_rows(
             }
 
 
-def _reason(name: str, choice: Choice, today: Today) -> str:
+def _reason(name: str, choice: Choice, today: CurrentFits) -> str:
     if name in (choice.winner, choice.published) or choice.winner is None:
         return choice.reason
     if name in today.fits and (fault := score_choice.refusal(name, today.fits)):
@@ -541,7 +541,7 @@ def _reason(name: str, choice: Choice, today: Today) -> str:
     return f"not chosen: {choice.reason}"
 
 
-def _fit_columns(name: str, fitted: Today | Test) -> dict[str, Any]:
+def _fit_columns(name: str, fitted: CurrentFits | Backtest) -> dict[str, Any]:
     """Return parameters and likelihood of a fitted model, nothing for what is not fitted."""
     fit = fitted.order_value_fit if name == score_choice.GAMMA_GAMMA else fitted.fits.get(name)
     if fit is None or fit.reason:
@@ -552,7 +552,7 @@ def _fit_columns(name: str, fitted: Today | Test) -> dict[str, Any]:
     return columns
 
 
-def _quality_rows(tests: Mapping[tuple[int, int], Test]) -> Iterator[dict[str, Any]]:
+def _quality_rows(tests: Mapping[tuple[int, int], Backtest]) -> Iterator[dict[str, Any]]:
     for (horizon, step), test in tests.items():
         for name, measures in test.quality.items():
             yield {
@@ -566,7 +566,7 @@ def _quality_rows(tests: Mapping[tuple[int, int], Test]) -> Iterator[dict[str, A
             }
 
 
-def _calibration_rows(tests: Mapping[tuple[int, int], Test]) -> Iterator[dict[str, Any]]:
+def _calibration_rows(tests: Mapping[tuple[int, int], Backtest]) -> Iterator[dict[str, Any]]:
     for (horizon, _), test in tests.items():
         for name, forecast in test.forecasts.items():
             for row in model_quality.calibration(test.customers, forecast):

@@ -14,7 +14,7 @@ import pytest
 from dagster_project import customer_base, model_quality, score_choice, scoring
 from dagster_project.customer_base import Fit, Limits
 from dagster_project.model_quality import EMPIRICAL_TABLE, HIATUS_RULE, Forecast, Snapshot
-from dagster_project.score_choice import Choice, Test, Today
+from dagster_project.score_choice import Backtest, Choice, CurrentFits
 
 AS_OF = date(2024, 12, 31)
 HORIZONS, STEPS = (30, 90, 365), (1, 2, 3)
@@ -51,7 +51,7 @@ def fitted(model: str, log_likelihood: float, reason: str | None = None) -> Fit:
 
 def contest(
     earlier: dict[str, float], last: dict[str, float], fits: dict[str, Fit] | None = None
-) -> dict[tuple[int, int], Test]:
+) -> dict[tuple[int, int], Backtest]:
     """Return tests in which each forecast is as sharp as given."""
     tests = {}
     for step, sharpness in ((1, last), (2, earlier)):
@@ -62,7 +62,7 @@ def contest(
             "last_period_repeats": model_quality.last_period_repeats(customers),
         } | forecasts
         cutoff = AS_OF - timedelta(days=90 * step)
-        tests[90, step] = Test(90, cutoff, customers, fits or {}, forecasts, None)
+        tests[90, step] = Backtest(90, cutoff, customers, fits or {}, forecasts, None)
     return tests
 
 
@@ -142,7 +142,7 @@ def test_a_winner_that_does_not_hold_today_publishes_nothing() -> None:
     sharp = {HIATUS_RULE: 0.1, "mbg_nbd": 0.3}
     fits = {"nbd": fitted("nbd", -1000), "mbg_nbd": fitted("mbg_nbd", -997.1)}
     order_values = Fit("gamma_gamma", {"p": 1, "q": 2, "gamma": 1}, -1, 9, np.eye(3))
-    today = Today(
+    today = CurrentFits(
         snapshot(), np.ones(600), fits | {"pareto_nbd": fits["mbg_nbd"]}, order_values, None
     )
     choice = score_choice.make_choices(contest(sharp, sharp, FITS), today)["expected_purchases"]
@@ -174,7 +174,7 @@ def test_rules_know_as_of_a_cutoff_only_what_followed_the_one_before() -> None:
 @pytest.mark.parametrize("publisher", [HIATUS_RULE, EMPIRICAL_TABLE])
 def test_published_rules_learn_from_what_followed_the_last_cutoff(publisher: str) -> None:
     tests = score_choice.make_tests(past({30: 10, 90: 1}), Limits(buyers=1000))
-    today = Today.fit(snapshot(), np.ones(600), Limits(buyers=1000))
+    today = CurrentFits.fit(snapshot(), np.ones(600), Limits(buyers=1000))
     choices = {name: Choice(None, None, "") for name in score_choice.CANDIDATES}
     choices["expected_purchases"] = Choice("nbd", HIATUS_RULE, "")
     choices["return_probability_90d"] = Choice(publisher, publisher, "")
@@ -212,6 +212,31 @@ def test_without_a_cutoff_nothing_is_published() -> None:
     assert "too little data" in choice.reason
 
 
+def told_returns(**sharpness: float) -> dict[tuple[int, int], Backtest]:
+    """Return tests in which the models told well who returns, but for those given."""
+    sharp = {HIATUS_RULE: 0.2} | dict.fromkeys(customer_base.MODELS, 0.5) | sharpness
+    return contest(sharp, sharp)
+
+
+def test_a_model_that_does_not_know_who_returns_does_not_know_who_has_left() -> None:
+    fits = {
+        "nbd": fitted("nbd", -1000),
+        "mbg_nbd": fitted("mbg_nbd", -800),
+        "pareto_nbd": fitted("pareto_nbd", -700),
+    }
+    order_values = Fit("gamma_gamma", {"p": 1, "q": 2, "gamma": 1}, -1, 9, np.eye(3))
+    today = CurrentFits(snapshot(), np.ones(600), fits, order_values, None)
+
+    def choice(tests: dict[tuple[int, int], Backtest]) -> Choice:
+        return score_choice.make_choices(tests, today)["probability_alive"]
+
+    assert choice(told_returns(pareto_nbd=0.1)).published == "mbg_nbd"
+    neither = choice(told_returns(pareto_nbd=0.1, mbg_nbd=0.1))
+    assert neither.published is None
+    assert "pareto_nbd did not tell better than the plain rule who returns" in neither.reason
+    assert "too little data" in choice({}).reason
+
+
 def test_the_chance_to_be_alive_never_comes_from_bg_nbd() -> None:
     fits = {
         "nbd": fitted("nbd", -1000),
@@ -220,8 +245,8 @@ def test_the_chance_to_be_alive_never_comes_from_bg_nbd() -> None:
         "pareto_nbd": fitted("pareto_nbd", -700),
     }
     order_values = Fit("gamma_gamma", {"p": 1, "q": 2, "gamma": 1}, -1, 9, np.eye(3))
-    today = Today(snapshot(), np.ones(600), fits, order_values, None)
-    choices = score_choice.make_choices({}, today)
+    today = CurrentFits(snapshot(), np.ones(600), fits, order_values, None)
+    choices = score_choice.make_choices(told_returns(), today)
     assert choices["probability_alive"].published == "pareto_nbd"
     assert "bg_nbd" not in score_choice.CANDIDATES["probability_alive"]
 
@@ -233,8 +258,8 @@ def test_the_likelier_model_gives_way_if_it_does_not_hold() -> None:
         "pareto_nbd": fitted("pareto_nbd", -700, "the fit did not converge"),
     }
     order_values = Fit("gamma_gamma", {"p": 1, "q": 2, "gamma": 1}, -1, 9, np.eye(3))
-    today = Today(snapshot(), np.ones(600), fits, order_values, None)
-    choice = score_choice.make_choices({}, today)["probability_alive"]
+    today = CurrentFits(snapshot(), np.ones(600), fits, order_values, None)
+    choice = score_choice.make_choices(told_returns(), today)["probability_alive"]
     assert choice.published == "mbg_nbd"
     assert choice.reason.endswith("mbg_nbd is the likeliest of what holds (mbg_nbd)")
 

@@ -24,7 +24,7 @@ final as (
         {{ rounded('scores.lifetime_value_365d', 2) }} as lifetime_value_365d,
         {{ rounded('scores.lifetime_value_365d_low', 2) }} as lifetime_value_365d_low,
         {{ rounded('scores.lifetime_value_365d_high', 2) }} as lifetime_value_365d_high,
-        {{ rounded('buyers.value_at_stake * (1 - scores.return_probability_90d)', 2) }}
+        {{ rounded('greatest(buyers.value_at_stake, 0) * (1 - scores.return_probability_90d)', 2) }}
             as revenue_at_risk,
         '{{ var("currency") }}' as currency,
         scores.note
