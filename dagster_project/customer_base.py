@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
-from scipy.special import digamma, gammaln
+from scipy.special import digamma, expit, gammaln
 
 Parameters = np.ndarray | Sequence[float]
 
@@ -365,7 +365,7 @@ class BetaGeometric(Model):
         odds = self._log_odds_gone(
             parameters, histories.repeat_count, histories.last_at, histories.observed
         )
-        gone = _expit(odds)
+        gone = expit(odds)
         value = (
             gammaln(shape)
             - gammaln(r)
@@ -398,7 +398,7 @@ class BetaGeometric(Model):
 
     def probability_alive(self, parameters, repeat_count, last_at, observed):
         """Return 1 / (1 + a / (b + n - 1) * ((alpha + T) / (alpha + t_x))^(r + x))."""
-        return _expit(-self._log_odds_gone(parameters, repeat_count, last_at, observed))
+        return expit(-self._log_odds_gone(parameters, repeat_count, last_at, observed))
 
     def expected_new_purchases(self, parameters, time):
         """Return E[X(t)]; BG/NBD: equation 9 of Fader, Hardie and Lee (2005)."""
@@ -464,7 +464,7 @@ class ParetoNbd(Model):
         odds, log_alpha, log_beta, per_alpha, per_beta = _in_blocks(
             partial(_drop_out, parameters), shape, start, end
         )
-        gone = _expit(odds)
+        gone = expit(odds)
         stays = 1 - gone
         value = (
             gammaln(shape)
@@ -491,7 +491,7 @@ class ParetoNbd(Model):
 
     def probability_alive(self, parameters, repeat_count, last_at, observed):
         """Return 1 / (1 + s (alpha + T)^(r + x) (beta + T)^s * the integral of the likelihood)."""
-        return _expit(-self._log_odds_gone(parameters, repeat_count, last_at, observed))
+        return expit(-self._log_odds_gone(parameters, repeat_count, last_at, observed))
 
     def expected_new_purchases(self, parameters, time):  # noqa: D102
         r, alpha, s, beta = parameters
@@ -665,12 +665,6 @@ def _draw_purchases(
     r, alpha = parameters[:2]
     rate = rng.standard_gamma(r + repeat_count) / (alpha + observed)
     return rng.poisson(np.minimum(rate * time, 1e9))
-
-
-def _expit(odds: np.ndarray) -> np.ndarray:
-    """Return odds, given as logarithm, as a chance."""
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-odds))
 
 
 MODELS: dict[str, Model] = {

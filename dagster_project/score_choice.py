@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from dagster_project import customer_base, model_quality
-from dagster_project.customer_base import Fit
+from dagster_project.customer_base import GAMMA_GAMMA, Fit
 from dagster_project.model_quality import EMPIRICAL_TABLE, HIATUS_RULE, Forecast, Snapshot
 
 DAYS_PER_WEEK = 7
@@ -26,7 +26,6 @@ LAST, EARLIER = 1, 2
 WORKERS = 2
 # BG/NBD is none of them: to it, whoever bought once is alive for certain.
 ALIVE_MODELS = ("mbg_nbd", "pareto_nbd")
-GAMMA_GAMMA = "gamma_gamma"
 CANDIDATES = {
     "return_probability_90d": (*customer_base.MODELS, EMPIRICAL_TABLE, HIATUS_RULE),
     "expected_purchases": (*customer_base.MODELS, HIATUS_RULE),

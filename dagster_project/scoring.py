@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
+from scipy.special import expit, logit
 
 from dagster_project import customer_base, model_quality, score_choice
 from dagster_project.customer_base import Fit
@@ -224,8 +225,7 @@ class Scorer:
         values = np.zeros((len(customers), DRAWS), dtype=np.float32)
         for number, (parameters, order_parameters) in enumerate(self._parameter_draws):
             change = np.log(parameters / self.count_fit.values)
-            with np.errstate(over="ignore"):
-                chance = 1 / (1 + np.exp(-odds - change @ slopes))
+            chance = expit(odds + change @ slopes)
             count, active = model.simulate(
                 parameters, repeat_count, last_at, observed, horizon, rng, chance
             )
@@ -249,9 +249,7 @@ class Scorer:
         model, values = customer_base.MODELS[self.count_fit.model], self.count_fit.values
 
         def odds(parameters: np.ndarray) -> np.ndarray:
-            chance = model.probability_alive(parameters, *history)
-            with np.errstate(divide="ignore"):
-                return np.log(chance) - np.log1p(-chance)
+            return logit(model.probability_alive(parameters, *history))
 
         middle, step = odds(values), 1e-3
         with np.errstate(invalid="ignore"):
@@ -471,9 +469,7 @@ def _sums_by_segment(rows: pa.Table, expected: np.ndarray, draws: np.ndarray) ->
     columns = np.column_stack([np.ones(len(rows)), expected, draws])
     totals = {("all", "all"): columns.sum(axis=0)}
     for segment in SEGMENTS:
-        encoded = pc.dictionary_encode(rows[segment]).combine_chunks()
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.chunk(0)
+        encoded = rows[segment].combine_chunks().dictionary_encode()
         codes = encoded.indices.to_numpy()
         members = sparse.csr_matrix(
             (np.ones(len(rows)), (codes, np.arange(len(rows)))),
@@ -543,7 +539,7 @@ def _reason(name: str, choice: Choice, today: CurrentFits) -> str:
 
 def _fit_columns(name: str, fitted: CurrentFits | Backtest) -> dict[str, Any]:
     """Return parameters and likelihood of a fitted model, nothing for what is not fitted."""
-    fit = fitted.order_value_fit if name == score_choice.GAMMA_GAMMA else fitted.fits.get(name)
+    fit = fitted.order_value_fit if name == customer_base.GAMMA_GAMMA else fitted.fits.get(name)
     if fit is None or fit.reason:
         return {}
     columns = {"parameters": json.dumps(fit.parameters), "log_likelihood": fit.log_likelihood}

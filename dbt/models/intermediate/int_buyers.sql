@@ -15,6 +15,9 @@ final as (
         max(purchased_on) as last_purchase_on,
         cast(count(*) as integer) as purchase_day_count,
         cast({{ days_between('max(purchased_on)', as_of_date()) }} as integer) as hiatus_days,
+        cast(
+            coalesce(sum(net_revenue) filter (where purchase_number > 1), 0) as decimal(18, 2)
+        ) as repeat_net_revenue,
         max_by(value_at_stake, purchased_on) as value_at_stake,
         max_by(margin_at_stake, purchased_on) as margin_at_stake,
         max_by(expected_value_at_stake, purchased_on) as expected_value_at_stake

@@ -1,8 +1,8 @@
 -- What the customer-base models take from a buyer's history, and the groups whose totals are
 -- forecast. Read once, in order and in batches.
-with purchase_days as (
+with buyers as (
 
-    select * from {{ ref('int_purchase_days') }}
+    select * from {{ ref('int_buyers') }}
 
 ),
 
@@ -23,24 +23,6 @@ stages as (
 
 ),
 
-histories as (
-
-    select
-        customer_id,
-        cast(count(*) - 1 as integer) as repeat_count,
-        min(purchased_on) as first_purchase_on,
-        max(purchased_on) as last_purchase_on,
-        cast(
-            coalesce(sum(net_revenue) filter (where purchase_number > 1), 0) as decimal(18, 2)
-        ) as repeat_net_revenue,
-        max_by(value_at_stake, purchased_on) as value_at_stake,
-        max_by(margin_at_stake, purchased_on) as margin_at_stake,
-        max_by(expected_value_at_stake, purchased_on) as expected_value_at_stake
-    from purchase_days
-    group by customer_id
-
-),
-
 tier_cutoffs as (
 
     select * from {{ ref('int_value_tier_cutoffs') }}
@@ -51,23 +33,22 @@ tier_cutoffs as (
 final as (
 
     select
-        histories.customer_id,
-        histories.repeat_count,
+        buyers.customer_id,
+        buyers.purchase_day_count - 1 as repeat_count,
         cast(
-            {{ days_between('histories.first_purchase_on', 'histories.last_purchase_on') }}
-            as integer
+            {{ days_between('buyers.first_purchase_on', 'buyers.last_purchase_on') }} as integer
         ) as days_to_last,
-        cast({{ days_between('histories.first_purchase_on', as_of_date()) }} as integer)
+        cast({{ days_between('buyers.first_purchase_on', as_of_date()) }} as integer)
             as days_observed,
-        histories.repeat_net_revenue,
-        histories.value_at_stake,
-        {{ month_of('histories.first_purchase_on') }} as acquisition_month,
-        {{ value_tier(tiered_value('tier_cutoffs.measure', 'histories')) }} as value_tier,
+        buyers.repeat_net_revenue,
+        buyers.value_at_stake,
+        {{ month_of('buyers.first_purchase_on') }} as acquisition_month,
+        {{ value_tier(tiered_value('tier_cutoffs.measure', 'buyers')) }} as value_tier,
         stages.lifecycle_stage,
         sampled_customers.group_number
-    from histories
-    inner join stages on histories.customer_id = stages.customer_id
-    left join sampled_customers on histories.customer_id = sampled_customers.customer_id
+    from buyers
+    inner join stages on buyers.customer_id = stages.customer_id
+    left join sampled_customers on buyers.customer_id = sampled_customers.customer_id
     cross join tier_cutoffs
 
 )
