@@ -1,11 +1,12 @@
 """dbt, as `winback-dbt`: it ends with its parent, and parses the project only when it must.
 
 A killed run orphans the dbt it started, and the orphan would hold the warehouse for as long as
-its build takes. Left alone, dbt would parse everything anew every day, for the as-of date is one
-of its variables.
+its build takes. Left alone, dbt would parse everything anew for every source and day, for both
+are in its variables.
 """
 
 import os
+import shutil
 import sys
 import threading
 import time
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 POLL_SECONDS = 0.1
-# Names what the project is parsed from; without it dbt parses as it likes.
-PARSE_FINGERPRINT = "WINBACK_PARSE_FINGERPRINT"
+# Names the file of the parsed project; without it dbt parses as it likes.
+PARSED_PROJECT = "WINBACK_PARSED_PROJECT"
 
 
 def main() -> None:
@@ -27,22 +28,25 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     from dbt.cli.main import cli
 
-    fingerprint = os.environ.get(PARSE_FINGERPRINT)
-    if fingerprint is None:
+    parsed = os.environ.get(PARSED_PROJECT)
+    if parsed is None:
         sys.exit(cli())
-    target = Path(os.environ["DBT_TARGET_PATH"])
-    kept = target / f"parsed-{fingerprint}.msgpack"
-    if kept.exists():
-        sys.exit(cli(obj={"manifest": _manifest(kept)}))
-    for stale in target.glob("parsed-*.msgpack"):
-        stale.unlink()
+    if Path(parsed).exists():
+        sys.exit(cli(obj={"manifest": _manifest(Path(parsed))}))
     try:
         cli()
     except SystemExit as end:
         if end.code == 0:
-            # What dbt has written for itself after parsing.
-            (target / "partial_parse.msgpack").rename(kept)
+            keep_parsed(Path(os.environ["DBT_TARGET_PATH"]), Path(parsed))
         raise
+
+
+def keep_parsed(target: Path, parsed: Path) -> None:
+    """Keep what dbt has parsed into its target folder, with the time at which it did."""
+    # The folders may be on two disks, and another source's run may read the file.
+    whole = parsed.with_suffix(f".{os.getpid()}")
+    shutil.copy2(target / "partial_parse.msgpack", whole)
+    whole.replace(parsed)
 
 
 def _manifest(file: Path) -> Any:

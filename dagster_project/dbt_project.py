@@ -1,15 +1,22 @@
 """The dbt project as Dagster sees it: its manifest, and what of it is published."""
 
+import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from dagster_project.dbt_executable import keep_parsed
 from dagster_project.errors import WinbackError
-from dagster_project.paths import DBT_DIR
+from dagster_project.paths import DBT_DIR, SourcePaths
 from dagster_project.releases import PublishedTable
 
 MANIFEST = DBT_DIR / "target" / "manifest.json"
@@ -22,13 +29,16 @@ def manifest_path() -> Path:
     Raises:
         WinbackError: dbt cannot parse the project.
     """
+    if not MANIFEST.exists() or MANIFEST.stat().st_mtime < _changed_at():
+        _parse()
+    return MANIFEST
+
+
+def _changed_at() -> float:
     sources = [DBT_DIR / "dbt_project.yml"]
     for folder in ("models", "macros", "tests", "seeds"):
         sources += [path for path in (DBT_DIR / folder).rglob("*") if path.is_file()]
-    newest = max(path.stat().st_mtime for path in sources)
-    if not MANIFEST.exists() or MANIFEST.stat().st_mtime < newest:
-        _parse()
-    return MANIFEST
+    return max(path.stat().st_mtime for path in sources)
 
 
 @cache
@@ -65,6 +75,25 @@ def source_description(source: str, table: str) -> str:
     return manifest()["sources"][f"source.winback.{source}.{table}"]["description"]
 
 
+def default_variables() -> dict[str, Any]:
+    """Return the variables with which the project can be parsed on its own."""
+    return yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["vars"]
+
+
+def parsed_project(variables: Mapping[str, Any]) -> Path:
+    """Return the file of the project as dbt parses it with these variables, there or not yet.
+
+    Models read variables when they are compiled, so that one parsed project serves every source
+    and day. Parsing itself asks only what decides how `int_silences` is stored.
+    """
+    methods = {definition["method"] for definition in variables["churn_definitions"]}
+    asked = f"{metadata.version('dbt-core')} {variables['churn_basis']} {sorted(methods)}"
+    file = MANIFEST.with_name(f"parsed-{hashlib.sha256(asked.encode()).hexdigest()[:8]}.msgpack")
+    if file.exists() and file.stat().st_mtime < _changed_at():
+        file.unlink(missing_ok=True)
+    return file
+
+
 def _parse() -> None:
     # Into a folder of its own first: another process may be reading the manifest.
     MANIFEST.parent.mkdir(exist_ok=True)
@@ -72,7 +101,12 @@ def _parse() -> None:
         command = [str(DBT_EXECUTABLE), "--quiet", "parse", "--target-path", target]
         command += ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
         command += ["--log-path", target]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        # Relations are named after the file of the warehouse while the project is parsed.
+        environment = os.environ | {"WINBACK_WAREHOUSE": SourcePaths(Path(), "").warehouse.name}
+        result = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment
+        )
         if result.returncode:
             raise WinbackError(f"dbt cannot parse {DBT_DIR}:\n{result.stdout}{result.stderr}")
+        keep_parsed(Path(target), parsed_project(default_variables()))
         (Path(target) / "manifest.json").replace(MANIFEST)

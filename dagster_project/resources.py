@@ -4,8 +4,6 @@ Belongs here: what an asset needs and must be given back when the run ends. What
 it is in the plain modules they call.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +15,8 @@ import dagster as dg
 from dagster_dbt import DbtCliResource
 from pydantic import Field
 
-from dagster_project import releases
-from dagster_project.dbt_executable import PARSE_FINGERPRINT
-from dagster_project.dbt_project import DBT_EXECUTABLE
+from dagster_project import dbt_project, releases
+from dagster_project.dbt_executable import PARSED_PROJECT
 from dagster_project.locking import fail_dead_runs, living_run, source_lock
 from dagster_project.paths import DBT_DIR, SourcePaths
 from dagster_project.planning import resolve_as_of
@@ -87,13 +84,12 @@ class SourceRun(dg.ConfigurableResource):
     def export_dbt_environment(self) -> None:
         """Set what profiles.yml and `winback-dbt` read; dbt inherits this process's environment."""
         settings = engine_settings(self.paths)
-        # No model is there or has another shape because of the day.
-        parsed_with = {**self.dbt_variables(), "as_of_date": releases.code_version()}
-        text = json.dumps(parsed_with, sort_keys=True)
-        os.environ[PARSE_FINGERPRINT] = hashlib.sha256(text.encode()).hexdigest()[:16]
+        os.environ[PARSED_PROJECT] = str(dbt_project.parsed_project(self.dbt_variables()))
         os.environ["WINBACK_WAREHOUSE"] = str(self.paths.warehouse)
         os.environ["WINBACK_MEMORY_LIMIT"] = settings["memory_limit"]
         os.environ["WINBACK_SPILL"] = settings["temp_directory"]
+        # What dbt says goes to Dagster; its own log, every statement of it, is a tenth of its work.
+        os.environ["DBT_LOG_LEVEL_FILE"] = "none"
 
 
 class Dbt(DbtCliResource):
@@ -106,5 +102,7 @@ class Dbt(DbtCliResource):
 def dbt_resource() -> Dbt:
     """Return dbt over the project's models; see `dbt_executable` for why not plain dbt."""
     return Dbt(
-        project_dir=str(DBT_DIR), profiles_dir=str(DBT_DIR), dbt_executable=str(DBT_EXECUTABLE)
+        project_dir=str(DBT_DIR),
+        profiles_dir=str(DBT_DIR),
+        dbt_executable=str(dbt_project.DBT_EXECUTABLE),
     )

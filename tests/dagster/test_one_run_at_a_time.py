@@ -10,14 +10,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
-from shop import SHOP, make_shop
 
 from dagster_project import locking
-from dagster_project.dbt_executable import PARSE_FINGERPRINT
 from dagster_project.dbt_project import DBT_EXECUTABLE
 from dagster_project.locking import fail_dead_runs, living_run, source_lock
 from dagster_project.paths import SourcePaths
-from dagster_project.resources import SourceRun
 
 HOLD = """
 import sys, time
@@ -147,29 +144,6 @@ def test_dbt_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     while is_running(child):
         assert time.monotonic() < deadline, "dbt goes on without its parent"
         time.sleep(0.05)
-
-
-def test_dbt_parses_anew_for_another_setting_and_not_for_another_day(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paths = make_shop(tmp_path / "data")
-
-    def parsed_from(as_of: str) -> str:
-        for name in ("WINBACK_WAREHOUSE", "WINBACK_MEMORY_LIMIT", "WINBACK_SPILL"):
-            monkeypatch.setenv(name, "")
-        monkeypatch.setenv(PARSE_FINGERPRINT, "")
-        run = SourceRun(source_name=SHOP, data_dir=str(paths.data_dir), as_of=as_of)
-        run.export_dbt_environment()
-        return os.environ[PARSE_FINGERPRINT]
-
-    former = parsed_from("2024-03-30")
-    assert parsed_from("2024-03-29") == former
-    file = paths.data_dir / "sources" / f"{SHOP}.yml"
-    file.write_text(file.read_text() + "settings: {client_purchase_days: 6}\n")
-    changed = parsed_from("2024-03-30")
-    assert changed != former
-    monkeypatch.setattr("dagster_project.releases.code_version", lambda: "another")
-    assert parsed_from("2024-03-30") != changed
 
 
 def is_running(pid: int) -> bool:

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -34,7 +33,8 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from jinja2 import Template
 
-from dagster_project import scoring
+from dagster_project import dbt_project, scoring
+from dagster_project.dbt_executable import PARSED_PROJECT
 from dagster_project.loading import load_table, prepare_raw
 from dagster_project.paths import DBT_DIR, SourcePaths
 from dagster_project.sources import load_source
@@ -302,11 +302,16 @@ class World:
 
 def run_dbt(warehouse: Path, *arguments: str, variables: dict[str, Any] | None = None) -> None:
     target = warehouse.parent / "dbt"
-    command = [str(Path(sys.executable).with_name("dbt")), *arguments, "--quiet"]
+    command = [str(dbt_project.DBT_EXECUTABLE), *arguments, "--quiet"]
     command += ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
-    command += ["--target-path", str(target), "--log-path", str(target)]
-    command += ["--vars", json.dumps(variables or {})]
-    environment = os.environ | {"WINBACK_WAREHOUSE": str(warehouse)}
+    command += ["--log-path", str(target), "--vars", json.dumps(variables or {})]
+    dbt_project.manifest_path()
+    parsed = dbt_project.parsed_project(dbt_project.default_variables() | (variables or {}))
+    environment = os.environ | {
+        "DBT_TARGET_PATH": str(target),
+        "WINBACK_WAREHOUSE": str(warehouse),
+        PARSED_PROJECT: str(parsed),
+    }
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -383,6 +388,31 @@ def test_unit_tests_pass(empty: SourcePaths) -> None:
     run_dbt(empty.warehouse, "test", "--select", "test_type:unit")
 
 
+def test_marts_accept_no_value_that_is_not_listed(empty: SourcePaths) -> None:
+    """DuckDB holds the checks of the tables it has built, and so refuses other values."""
+    listed = {
+        (model["name"], column["name"]): constraint["expression"].split(" in ")[1]
+        for model in yaml.safe_load((MODELS / "marts" / "_marts__models.yml").read_text())["models"]
+        for column in model["columns"]
+        for constraint in column.get("constraints", [])
+        if constraint["type"] == "check"
+    }
+    assert len(listed) == 29
+    held = rows_of(
+        empty,
+        "select table_name, constraint_column_names[1], expression from duckdb_constraints() "
+        "where schema_name = 'marts' and constraint_type = 'CHECK'",
+    )
+    assert {(table, column): re.findall(r"\w+", text)[2:] for table, column, text in held} == {
+        key: re.findall(r"\w+", values) for key, values in listed.items()
+    }
+    with connect(empty) as connection, pytest.raises(duckdb.ConstraintException, match="to_tier"):
+        connection.execute(
+            "insert into marts.value_tier_movements "
+            "values (date '2024-01-01', 'none', 'golden', 1, 0, 'EUR', true)"
+        )
+
+
 def test_every_column_is_described(empty: SourcePaths) -> None:
     described = set()
     described_in = [("models", path) for path in MODELS.rglob("_*__models.yml")]
@@ -413,19 +443,22 @@ def test_models_would_mean_the_same_on_spark(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "key", "failing"),
+    ("rows", "key", "not_null", "failing"),
     [
-        ("(1, 1, 'a'), (1, 2, null)", ["x", "y"], 0),
-        ("(1, 1, 'a'), (1, 1, 'b'), (2, 1, 'c')", ["x", "y"], 1),
-        ("(1, 1, 'a'), (1, null, 'b')", ["x", "y"], 1),
-        ("(1, 1, 'a'), (1, 1, 'a')", [], 0),
-        ("(1, null, 'a'), (null, 2, 'a')", [], 2),
+        ("(1, 1, 'a'), (1, 2, null)", ["x", "y"], ["x", "y"], 0),
+        ("(1, 1, 'a'), (1, 1, 'b'), (2, 1, 'c')", ["x", "y"], ["x", "y"], 1),
+        ("(1, 1, 'a'), (1, null, 'b')", ["x", "y"], ["x", "y"], 1),
+        ("(1, 1, 'a'), (1, 1, 'a')", [], ["x", "y"], 0),
+        ("(1, null, 'a'), (null, 2, 'a')", [], ["x", "y"], 2),
+        ("(1, 1, null), (1, 1, null), (2, null, 'a')", ["x", "y"], [], 1),
     ],
 )
-def test_well_formed_finds_nulls_and_repeated_keys(rows: str, key: list[str], failing: int) -> None:
+def test_well_formed_finds_nulls_and_repeated_keys(
+    rows: str, key: list[str], not_null: list[str], failing: int
+) -> None:
     text = (DBT_DIR / "tests" / "generic" / "well_formed.sql").read_text()
     body = re.sub(r"{% (test .*|endtest) %}", "", text)
-    sql = Template(body).render(model="t", key=key, not_null=["x", "y"])
+    sql = Template(body).render(model="t", key=key, not_null=not_null)
     with duckdb.connect() as connection:
         connection.execute(f"create table t as from (values {rows}) as v (x, y, z)")
         assert len(connection.execute(sql).fetchall()) == failing

@@ -1,19 +1,24 @@
 {#-
-    Fails with the rows in which a column of `not_null` is null and, if there is a `key`, with the
-    keys that occur in more than one row: one query where a test a column would be many.
+    Fails with the rows in which a column of `not_null` is null and with the keys that occur in more
+    than one row: one query where a test a column would be many. Columns of the marts have their own
+    constraints.
 -#}
-{% test well_formed(model, not_null, key=[]) %}
+{% test well_formed(model, not_null=[], key=[]) %}
 
 {%- set shown = (key + not_null) | unique | list %}
 
-select
-    {{ shown | join(", ") }}
-from {{ model }}
-where {{ not_null | join(" is null or ") }} is null
+{% if not_null %}
+    select
+        {{ shown | join(", ") }}
+    from {{ model }}
+    where {{ not_null | join(" is null or ") }} is null
+{% endif %}
+
+{% if not_null and key %}
+    union all
+{% endif %}
 
 {% if key %}
-    union all
-
     select
         {% for column in shown -%}
             {{ column if column in key else "null as " ~ column }}{{ "," if not loop.last }}
