@@ -32,7 +32,7 @@ def main() -> None:
     if parsed is None:
         sys.exit(cli())
     if Path(parsed).exists():
-        sys.exit(cli(obj={"manifest": _manifest(Path(parsed))}))
+        sys.exit(cli(obj={"manifest": read_parsed(Path(parsed))}))
     try:
         cli()
     except SystemExit as end:
@@ -49,8 +49,8 @@ def keep_parsed(target: Path, parsed: Path) -> None:
     whole.replace(parsed)
 
 
-def _manifest(file: Path) -> Any:
-    """Read the parsed project; dbt goes on from it as after parsing."""
+def read_parsed(file: Path) -> Any:
+    """Return the parsed project; dbt goes on from it as after parsing."""
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumuro_decoder
 

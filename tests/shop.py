@@ -18,6 +18,8 @@ from typing import Any
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 
+from dagster_project import dbt_project
+from dagster_project.dbt_executable import PARSED_PROJECT, read_parsed
 from dagster_project.paths import DBT_DIR, SourcePaths
 
 SHOP = "shop"
@@ -203,6 +205,27 @@ def copy_data(data_dir: Path, target: Path) -> Path:
     return Path(shutil.copytree(data_dir, target, symlinks=True))
 
 
+def run_dbt(warehouse: Path, *arguments: str, variables: dict[str, Any] | None = None) -> None:
+    """Run dbt on a warehouse as a process of its own, as a run does it."""
+    target = warehouse.parent / "dbt"
+    command = [str(dbt_project.DBT_EXECUTABLE), *arguments, "--quiet"]
+    command += ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
+    command += ["--log-path", str(target), "--vars", json.dumps(variables or {})]
+    environment = os.environ | {
+        "DBT_TARGET_PATH": str(target),
+        "WINBACK_WAREHOUSE": str(warehouse),
+        PARSED_PROJECT: str(parsed_project(variables or {})),
+    }
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def parsed_project(variables: dict[str, Any]) -> Path:
+    """Return where the project parsed with these variables is, if any dbt has parsed it."""
+    dbt_project.manifest_path()
+    return dbt_project.parsed_project(dbt_project.default_variables() | variables)
+
+
 def start_dbt(target: Path, settings: dict[str, Any], last_day: date) -> Callable[..., None]:
     """Return dbt in this process, which reads the project only once: (command, as of, *arguments).
 
@@ -214,11 +237,16 @@ def start_dbt(target: Path, settings: dict[str, Any], last_day: date) -> Callabl
     def variables(as_of: date) -> list[str]:
         return ["--vars", json.dumps(settings | {"as_of_date": as_of.isoformat()})]
 
-    parsed = dbtRunner().invoke(["parse", *options, *variables(last_day)])
-    assert parsed.success, parsed.exception
+    file = parsed_project(settings)
+    if file.exists():
+        parsed = read_parsed(file)
+    else:
+        outcome = dbtRunner().invoke(["parse", *options, *variables(last_day)])
+        assert outcome.success, outcome.exception
+        parsed = outcome.result
 
     def dbt(command: str, as_of: date, *arguments: str) -> None:
-        runner = dbtRunner(manifest=parsed.result)
+        runner = dbtRunner(manifest=parsed)
         outcome = runner.invoke([command, *arguments, *options, *variables(as_of)])
         # It would keep the file for itself, which matters only where dbt shares a process.
         DuckDBConnectionManager.close_all_connections()

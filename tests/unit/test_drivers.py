@@ -5,11 +5,7 @@ within 30 days have to do with what comes later, and where customers came from h
 """
 
 import csv
-import json
-import os
 import shutil
-import subprocess
-import sys
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -24,9 +20,10 @@ from statistics import fmean
 import duckdb
 import pytest
 from scipy import stats
+from shop import run_dbt
 
 from dagster_project.loading import load_table, prepare_raw
-from dagster_project.paths import DBT_DIR, SourcePaths
+from dagster_project.paths import SourcePaths
 from dagster_project.sources import load_source
 from dagster_project.warehouse import connect
 
@@ -145,14 +142,8 @@ def write(file: Path, header: Iterable[str], rows: Iterable[tuple]) -> None:
 
 def run_models(paths: SourcePaths, *arguments: str) -> None:
     days = {"as_of_date": AS_OF.isoformat(), "first_day": FIRST_DAY.isoformat()}
-    target = paths.warehouse.parent / "dbt"
-    command = [str(Path(sys.executable).with_name("dbt")), *arguments, "--quiet"]
-    command += ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
-    command += ["--target-path", str(target), "--log-path", str(target)]
-    command += ["--vars", json.dumps(load_source(paths).model_settings() | days)]
-    environment = os.environ | {"WINBACK_WAREHOUSE": str(paths.warehouse)}
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert result.returncode == 0, result.stdout + result.stderr
+    variables = load_source(paths).model_settings() | days
+    run_dbt(paths.warehouse, *arguments, variables=variables)
 
 
 @dataclass(frozen=True)

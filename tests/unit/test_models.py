@@ -8,10 +8,8 @@ with a full one.
 
 import csv
 import json
-import os
 import re
 import shutil
-import subprocess
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -32,9 +30,9 @@ import yaml
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from jinja2 import Template
+from shop import run_dbt
 
-from dagster_project import dbt_project, scoring
-from dagster_project.dbt_executable import PARSED_PROJECT
+from dagster_project import scoring
 from dagster_project.loading import load_table, prepare_raw
 from dagster_project.paths import DBT_DIR, SourcePaths
 from dagster_project.sources import load_source
@@ -298,22 +296,6 @@ class World:
         """Return dbt's variables as a run gives them."""
         days = {"as_of_date": self.as_of.isoformat(), "first_day": self.first_day.isoformat()}
         return load_source(paths).model_settings() | days
-
-
-def run_dbt(warehouse: Path, *arguments: str, variables: dict[str, Any] | None = None) -> None:
-    target = warehouse.parent / "dbt"
-    command = [str(dbt_project.DBT_EXECUTABLE), *arguments, "--quiet"]
-    command += ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
-    command += ["--log-path", str(target), "--vars", json.dumps(variables or {})]
-    dbt_project.manifest_path()
-    parsed = dbt_project.parsed_project(dbt_project.default_variables() | (variables or {}))
-    environment = os.environ | {
-        "DBT_TARGET_PATH": str(target),
-        "WINBACK_WAREHOUSE": str(warehouse),
-        PARSED_PROJECT: str(parsed),
-    }
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def make_shop(folder: Path, world: World) -> SourcePaths:

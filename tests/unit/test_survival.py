@@ -3,24 +3,20 @@
 The gaps are worked out here from the packages' own files, without the loader and without SQL.
 """
 
-import json
-import os
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
 from math import fsum
-from pathlib import Path
 
 import pytest
 from lifelines import KaplanMeierFitter
 from purchase_logs import READERS
+from shop import run_dbt
 
 from dagster_project.loading import load_table, prepare_raw
-from dagster_project.paths import DBT_DIR, SourcePaths
+from dagster_project.paths import SourcePaths
 from dagster_project.sources import load_source
 from dagster_project.warehouse import connect
 
@@ -76,15 +72,8 @@ def estimated(
         prepare_raw(connection)
         load_table(connection, source, paths, "transactions", batch_id="1")
     days = {"as_of_date": str(source.last_day), "first_day": str(source.first_day)}
-    target = paths.warehouse_dir / "dbt"
-    command = [str(Path(sys.executable).with_name("dbt")), "run", "--quiet"]
-    command += ["--select", "+int_churn_thresholds", "--vars"]
-    command += [json.dumps(source.model_settings() | days)]
-    command += ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
-    command += ["--target-path", str(target), "--log-path", str(target)]
-    environment = os.environ | {"WINBACK_WAREHOUSE": str(paths.warehouse)}
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert result.returncode == 0, result.stdout + result.stderr
+    variables = source.model_settings() | days
+    run_dbt(paths.warehouse, "run", "--select", "+int_churn_thresholds", variables=variables)
     bought = {customer: list(days) for customer, days in READERS[request.param]().items()}
     return Estimated(paths, bought)
 
