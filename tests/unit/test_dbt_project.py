@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from dagster_project import dbt_project
@@ -91,3 +92,31 @@ def test_a_parsed_project_older_than_a_model_is_not_used(
     model = (DBT_DIR / "models" / "marts" / "customers.sql").stat().st_mtime
     os.utime(file, (model - 1, model - 1))
     assert not dbt_project.parsed_project(defaults).exists()
+
+
+def test_dbt_goes_on_after_a_table_larger_than_memory(tmp_path: Path) -> None:
+    """DuckDB refuses to be told its spill folder once it has used it, and dbt opens it anew."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "dbt_project.yml").write_text(
+        "{name: spilling, profile: winback, models: {spilling: {+materialized: table}}}"
+    )
+    (tmp_path / "models" / "large.sql").write_text(
+        "select range as id, repeat('x', 20) || hash(range) as text from range(2000000) "
+        "order by hash(range)"
+    )
+    (tmp_path / "models" / "count.sql").write_text(
+        "select count(*) as row_count from {{ ref('large') }}"
+    )
+    warehouse = tmp_path / "warehouse.duckdb"
+    command = [str(dbt_project.DBT_EXECUTABLE), "run", "--project-dir", str(tmp_path)]
+    environment = os.environ | {
+        "WINBACK_WAREHOUSE": str(warehouse),
+        "WINBACK_MEMORY_LIMIT": "60MB",
+        "WINBACK_SPILL": str(tmp_path / "spill"),
+    }
+    result = subprocess.run(
+        [*command, "--profiles-dir", str(DBT_DIR)], capture_output=True, text=True, env=environment
+    )
+    assert result.returncode == 0, result.stdout
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        assert connection.execute("from count").fetchall() == [(2_000_000,)]
