@@ -101,7 +101,7 @@ def test_dbt_goes_on_after_a_table_larger_than_memory(tmp_path: Path) -> None:
         "{name: spilling, profile: winback, models: {spilling: {+materialized: table}}}"
     )
     (tmp_path / "models" / "large.sql").write_text(
-        "select range as id, repeat('x', 20) || hash(range) as text from range(2000000) "
+        "select range as id, repeat('x', 20) || hash(range) as text from range(6000000) "
         "order by hash(range)"
     )
     (tmp_path / "models" / "count.sql").write_text(
@@ -111,7 +111,7 @@ def test_dbt_goes_on_after_a_table_larger_than_memory(tmp_path: Path) -> None:
     command = [str(dbt_project.DBT_EXECUTABLE), "run", "--project-dir", str(tmp_path)]
     environment = os.environ | {
         "WINBACK_WAREHOUSE": str(warehouse),
-        "WINBACK_MEMORY_LIMIT": "60MB",
+        "WINBACK_MEMORY_LIMIT": "250MB",
         "WINBACK_SPILL": str(tmp_path / "spill"),
     }
     result = subprocess.run(
@@ -119,4 +119,4 @@ def test_dbt_goes_on_after_a_table_larger_than_memory(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stdout
     with duckdb.connect(str(warehouse), read_only=True) as connection:
-        assert connection.execute("from count").fetchall() == [(2_000_000,)]
+        assert connection.execute("from count").fetchall() == [(6_000_000,)]
