@@ -42,10 +42,10 @@ def main() -> None:
 
 
 def keep_parsed(target: Path, parsed: Path) -> None:
-    """Keep what dbt has parsed into its target folder, with the time at which it did."""
+    """Move what dbt has parsed out of its target folder, with the time at which it did."""
     # The folders may be on two disks, and another source's run may read the file.
     whole = parsed.with_suffix(f".{os.getpid()}")
-    shutil.copy2(target / "partial_parse.msgpack", whole)
+    shutil.move(target / "partial_parse.msgpack", whole)
     whole.replace(parsed)
 
 

@@ -83,8 +83,9 @@ def default_variables() -> dict[str, Any]:
 def parsed_project(variables: Mapping[str, Any]) -> Path:
     """Return the file of the project as dbt parses it with these variables, there or not yet.
 
-    Models read variables when they are compiled, so that one parsed project serves every source
-    and day. Parsing itself asks only what decides how `int_silences` is stored.
+    One that is older than a model is removed. Models read variables when they are compiled, so that
+    one parsed project serves every source and day. Parsing itself asks only what decides how
+    `int_silences` is stored.
     """
     methods = {definition["method"] for definition in variables["churn_definitions"]}
     asked = f"{metadata.version('dbt-core')} {variables['churn_basis']} {sorted(methods)}"

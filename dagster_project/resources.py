@@ -88,8 +88,8 @@ class SourceRun(dg.ConfigurableResource):
         os.environ["WINBACK_WAREHOUSE"] = str(self.paths.warehouse)
         os.environ["WINBACK_MEMORY_LIMIT"] = settings["memory_limit"]
         os.environ["WINBACK_SPILL"] = settings["temp_directory"]
-        # What dbt says goes to Dagster; its own log, every statement of it, is a tenth of its work.
-        os.environ["DBT_LOG_LEVEL_FILE"] = "none"
+        # By default dbt.log holds every statement, which is a tenth of dbt's own work.
+        os.environ["DBT_LOG_LEVEL_FILE"] = "info"
 
 
 class Dbt(DbtCliResource):

@@ -8,10 +8,11 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import pytest
+from shop import winback
 
 from dagster_project.assets import raw_assets
 from dagster_project.paths import SourcePaths
-from dagster_project.planning import Plan, plan_load
+from dagster_project.planning import Plan
 from dagster_project.resources import SourceRun
 from dagster_project.schedules import range_tags
 from dagster_project.sources import load_source
@@ -75,18 +76,8 @@ def test_seven_daily_files_are_seven_days_and_one_again_changes_nothing(
     paths.landing.mkdir(parents=True)
     for file in files:
         shutil.copy(file, paths.landing)
-    source = load_source(paths)
-    transactions, *_ = raw_assets(source)
-
-    def load(plan: Plan) -> None:
-        with dg.DagsterInstance.ephemeral() as instance:
-            result = dg.materialize(
-                [transactions],
-                instance=instance,
-                resources={"source_run": SourceRun(source_name=SOURCE, data_dir=str(tmp_path))},
-                tags=range_tags(plan),
-            )
-        assert result.success
+    outcome = winback("run", "--source", SOURCE, data_dir=tmp_path)
+    assert outcome.code == 0, outcome.messages
 
     def counts() -> list[tuple[date, int]]:
         with duckdb.connect(str(paths.warehouse), read_only=True) as connection:
@@ -94,12 +85,20 @@ def test_seven_daily_files_are_seven_days_and_one_again_changes_nothing(
                 "select ordered_on, count(*) from raw.transactions group by all order by all"
             ).fetchall()
 
-    load(plan_load(paths, source, full_refresh=False))
     before = counts()
     assert len(before) == 7
     day = date(2011, 11, 3)
     assert day in dict(before)
-    load(Plan(day, day, has_changes=True))
+    source = load_source(paths)
+    transactions, *_ = raw_assets(source)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            [transactions],
+            instance=instance,
+            resources={"source_run": SourceRun(source_name=SOURCE, data_dir=str(tmp_path))},
+            tags=range_tags(Plan(day, day, has_changes=True)),
+        )
+    assert result.success
     assert counts() == before
     with duckdb.connect(str(paths.warehouse), read_only=True) as connection:
         assert connection.execute(

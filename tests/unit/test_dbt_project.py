@@ -22,9 +22,14 @@ OTHERS = {
     "has_interactions": True,
     "has_discounts": False,
     "typical_gap_days": 7,
+    "alarm_gap_count": 9,
+    "new_customer_days": 9,
+    "evergreen_purchase_days": 9,
     "client_purchase_days": 9,
     "decline_share": "0.10",
     "return_share_rise": "0.90",
+    "alert_lift": "9",
+    "false_lost_limit": "0.10",
     "value_tiers": [
         {
             "valid_from": "0001-01-01",
@@ -63,6 +68,8 @@ def parsed(target: Path, variables: dict[str, Any]) -> dict[str, Any]:
 def test_parsing_looks_at_no_other_variable(tmp_path: Path) -> None:
     defaults = dbt_project.default_variables()
     others = defaults | OTHERS
+    same = {name for name, value in defaults.items() if others[name] == value}
+    assert same == {"churn_basis", "churn_definitions"}
     assert dbt_project.parsed_project(others) == dbt_project.parsed_project(defaults)
     assert parsed(tmp_path / "others", others) == parsed(tmp_path / "defaults", {})
 
