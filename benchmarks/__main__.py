@@ -21,8 +21,8 @@ from benchmarks.measuring import (
     winback,
 )
 from benchmarks.phases import PHASES, node_seconds, phase_seconds
+from dagster_project.config.sources import load_source
 from dagster_project.paths import SourcePaths
-from dagster_project.sources import load_source
 from dagster_project.warehouse import literal
 
 SOURCE = "simulated"

@@ -8,9 +8,9 @@ import json
 import time
 from pathlib import Path
 
-from dagster_project import loading
+from dagster_project.config.sources import load_source
+from dagster_project.loading import loader
 from dagster_project.paths import SourcePaths, setting
-from dagster_project.sources import load_source
 from dagster_project.warehouse import connect
 
 
@@ -29,9 +29,9 @@ def load(paths: SourcePaths, database: Path) -> float:
     source = load_source(paths)
     started = time.monotonic()
     with connect(paths, database) as connection:
-        loading.prepare_raw(connection)
+        loader.prepare_raw(connection)
         for table in source.tables:
-            loading.load_table(connection, source, paths, table, batch_id="benchmark")
+            loader.load_table(connection, source, paths, table, batch_id="benchmark")
         connection.execute("checkpoint")
     return time.monotonic() - started
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.measuring import Measured, data_directory, markdown_table, winback
+from dagster_project.config.sources import load_source
 from dagster_project.paths import SourcePaths
-from dagster_project.sources import load_source
 from dagster_project.warehouse import literal
 
 COLUMNS = (

@@ -7,11 +7,11 @@ import warnings
 
 import dagster as dg
 
-from dagster_project import assets, checks, jobs, schedules, sensors
+from dagster_project.config.sources import Source, load_source
+from dagster_project.defs import assets, checks, jobs, schedules, sensors
+from dagster_project.defs.resources import SourceRun, dbt_resource
 from dagster_project.paths import DEFAULT_SOURCE, SourcePaths, default_data_dir, setting
-from dagster_project.progress import progress_logger
-from dagster_project.resources import SourceRun, dbt_resource
-from dagster_project.sources import Source, load_source
+from dagster_project.runs.progress import progress_logger
 
 
 def build_definitions(source: Source, paths: SourcePaths) -> dg.Definitions:

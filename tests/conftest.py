@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from shop import SHOP, Outcome, copy_data, make_shop, run_once
+from support.shop import SHOP, Outcome, copy_data, make_shop, run_once
 
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 

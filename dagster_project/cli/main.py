@@ -1,0 +1,286 @@
+"""`winback`: run a source, list sources and releases, roll back.
+
+Exit codes: 0 published or nothing new, 1 failed, 2 bad usage or configuration, 3 a gate blocked.
+"""
+
+import argparse
+import gc
+import os
+import sys
+from pathlib import Path
+
+from dagster_project.errors import ConfigurationError, WinbackError
+from dagster_project.paths import DEFAULT_SOURCE, SourcePaths, default_data_dir, setting
+
+# Set before anything imports the libraries that would otherwise report to their makers.
+QUIET_ENVIRONMENT = {
+    "DAGSTER_DISABLE_TELEMETRY": "1",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+}
+# A run over years of days stores its events in batches; see `history`.
+BATCH_ENVIRONMENT = {"DAGSTER_EVENT_BATCH_SIZE": "1000"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the code of its outcome."""
+    os.environ.update(QUIET_ENVIRONMENT | BATCH_ENVIRONMENT)
+    # The libraries' millions of lasting objects would be walked through again and again.
+    gc.set_threshold(50_000, 20, 50)
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.command(parsed)
+    except WinbackError as error:
+        print(f"winback: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("winback: stopped; run again to start over", file=sys.stderr)
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="winback",
+        description="From raw transactions to gated, published win-back tables.",
+        epilog="Exit codes: 0 published or nothing new; 1 failed; 2 bad usage or configuration; "
+        "3 a gate blocked and the former release stands.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="load, rebuild, audit and publish a source")
+    _add_common(run)
+    run.add_argument(
+        "--as-of", metavar="YYYY-MM-DD", help="end of this business date is now (default: the last)"
+    )
+    run.add_argument(
+        "--publish",
+        action="store_true",
+        help="make the release current even if its as-of date is before the current one's, or if "
+        "it was rolled back from",
+    )
+    run.add_argument(
+        "--full-refresh", action="store_true", help="read every file and compute every day anew"
+    )
+    run.set_defaults(command=_run)
+
+    sources = commands.add_parser(
+        "sources", help="list the configured sources, or check when a customer is lost in each"
+    )
+    sources.add_argument(
+        "--check",
+        action="store_true",
+        help="print the active churn definition of each source and its threshold; refuse faults",
+    )
+    sources.add_argument("--source", metavar="NAME", help="check this one (default: all)")
+    _add_data_dir(sources)
+    sources.set_defaults(command=_sources)
+
+    simulate = commands.add_parser(
+        "simulate",
+        help="write a simulated business and, apart from it, the truth about its customers",
+        description="Writes sales and customers of a simulated business into the landing folder "
+        "of a source, in place of what was simulated before, and when each customer really "
+        "dropped out to simulated_truth/NAME.parquet in the data directory. The same number of "
+        "lines and seed give the same business.",
+    )
+    simulate.add_argument(
+        "--source",
+        metavar="NAME",
+        default="simulated",
+        help="gives the days and the industry; simulated (default) or a copy of its file",
+    )
+    simulate.add_argument(
+        "--lines",
+        type=int,
+        metavar="N",
+        default=1_000_000,
+        help="lines of transactions, the only measure of size (default: %(default)s); a customer "
+        "has about 20",
+    )
+    simulate.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        default=1,
+        help="another seed is another business (default: %(default)s)",
+    )
+    _add_data_dir(simulate)
+    simulate.set_defaults(command=_simulate)
+
+    listing = commands.add_parser("releases", help="list the releases of a source")
+    _add_common(listing)
+    listing.set_defaults(command=_releases)
+
+    rollback = commands.add_parser("rollback", help="make a former release current again")
+    rollback.add_argument("release_id", nargs="?", help="by default the one before the current")
+    _add_common(rollback)
+    rollback.set_defaults(command=_rollback)
+
+    ui = commands.add_parser("ui", help="open the Dagster UI of a source")
+    _add_common(ui)
+    ui.add_argument("--port", type=int, default=3000)
+    ui.set_defaults(command=_ui)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--source", metavar="NAME", help="default: WINBACK_SOURCE, else " + DEFAULT_SOURCE
+    )
+    _add_data_dir(parser)
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="default: WINBACK_DATA_DIR, else data/"
+    )
+
+
+def _data_dir(parsed: argparse.Namespace) -> Path:
+    return parsed.data_dir.expanduser().resolve() if parsed.data_dir else default_data_dir()
+
+
+def _paths(parsed: argparse.Namespace) -> SourcePaths:
+    return SourcePaths(
+        _data_dir(parsed), parsed.source or setting("WINBACK_SOURCE", DEFAULT_SOURCE)
+    )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _run(parsed: argparse.Namespace) -> None:
+    from dagster_project.cli import run, summary
+    from dagster_project.config import sources
+
+    paths = _paths(parsed)
+    source = sources.load_source(paths)
+    run.prepare_dagster_home(paths)
+    release, is_new = run.run(
+        source,
+        paths,
+        as_of=parsed.as_of,
+        publish=parsed.publish,
+        full_refresh=parsed.full_refresh,
+        say=_say,
+    )
+    if not is_new:
+        _say("Nothing new: same files, settings, as-of date and code.")
+        if release.is_rolled_back:
+            _say("This release was rolled back from; --publish makes it current again.")
+    print(summary.summarise(paths, source, release))
+
+
+def _sources(parsed: argparse.Namespace) -> None:
+    from dagster_project.config import sources
+
+    data_dir = _data_dir(parsed)
+    if parsed.check:
+        _check_sources(data_dir, [parsed.source] if parsed.source else None)
+        return
+    if parsed.source:
+        raise ConfigurationError("--source goes with --check; add it, or leave --source out.")
+    for name in sources.source_files(data_dir):
+        source = sources.load_source(SourcePaths(data_dir, name))
+        until = source.last_day or "yesterday"
+        print(f"{name:<18}{source.first_day} to {until}  {source.currency}  {source.description}")
+
+
+def _simulate(parsed: argparse.Namespace) -> None:
+    from dagster_project.config import sources
+    from dagster_project.simulation import simulation
+
+    paths = _paths(parsed)
+    source = sources.load_source(paths)
+    business = simulation.simulate(source, paths, lines=parsed.lines, seed=parsed.seed, say=_say)
+    print(
+        f"{business.line_count:,} lines ({business.return_count:,} of them returns) of "
+        f"{business.customer_count:,} customers from {source.first_day} to {source.last_day}\n"
+        f"Files  {paths.landing}\n"
+        f"Truth  {business.truth}\n"
+        f"Next   winback run --source {paths.source}"
+    )
+
+
+def _check_sources(data_dir: Path, names: list[str] | None) -> None:
+    """Print the active churn definition of each source; tell every fault before giving up."""
+    from datetime import UTC, datetime
+
+    from dagster_project.config import churn, sources
+
+    names = names or list(sources.source_files(data_dir))
+    faulty = []
+    for name in names:
+        paths = SourcePaths(data_dir, name)
+        try:
+            source = sources.load_source(paths)
+        except ConfigurationError as error:
+            _say(f"winback: {error}")
+            faulty.append(name)
+            continue
+        as_of = source.last_complete_day(datetime.now(UTC))
+        definitions = source.churn_definitions
+        active = churn.in_force(definitions, as_of)
+        estimate = churn.published_estimate(paths.current, definitions, active)
+        print(f"{name}: industry {source.industry or 'not named'}, as of {as_of}")
+        for line in churn.describe(definitions, as_of, estimate):
+            print(f"  {line}", flush=True)
+    if faulty:
+        raise ConfigurationError(
+            f"{len(faulty)} of {len(names)} sources must be corrected: {', '.join(faulty)}."
+        )
+
+
+def _releases(parsed: argparse.Namespace) -> None:
+    from dagster_project.config import sources
+    from dagster_project.release import releases
+
+    paths = _paths(parsed)
+    sources.load_source(paths)
+    found = releases.list_releases(paths)
+    if not found:
+        print(f"No release of {paths.source} yet; make one with `winback run`.")
+    for release in found:
+        marks = [
+            mark
+            for mark, holds in (
+                ("current", release.is_current),
+                ("rolled back", release.is_rolled_back),
+                ("files deleted", not release.is_kept),
+            )
+            if holds
+        ]
+        print(
+            f"{release.release_id}  as of {release.as_of}  "
+            f"published {release.published_at:%Y-%m-%d %H:%M} UTC  {', '.join(marks)}".rstrip()
+        )
+
+
+def _rollback(parsed: argparse.Namespace) -> None:
+    from dagster_project.config import sources
+    from dagster_project.release import releases
+    from dagster_project.runs.locking import source_lock
+
+    paths = _paths(parsed)
+    sources.load_source(paths)
+    with source_lock(paths, _say):
+        releases.recover(paths)
+        release = releases.rollback(paths, parsed.release_id)
+    print(f"{release.release_id} (as of {release.as_of}) is current.")
+
+
+def _ui(parsed: argparse.Namespace) -> None:
+    from dagster_project.cli import run
+    from dagster_project.config import sources
+    from dagster_project.models import dbt_project
+    from dagster_project.paths import PROJECT_DIR
+
+    paths = _paths(parsed)
+    sources.load_source(paths)
+    run.prepare_dagster_home(paths)
+    dbt_project.manifest_path()
+    dg = Path(sys.executable).with_name("dg")
+    os.chdir(PROJECT_DIR)
+    os.execv(dg, [str(dg), "dev", "--port", str(parsed.port)])

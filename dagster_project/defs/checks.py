@@ -1,0 +1,117 @@
+"""Dagster asset checks: the raw gate and the release gate, both blocking.
+
+Belongs here: which asset a suite of `expectations/` judges and what a person sees of its verdict.
+The suites are run by `gates`; dbt's own tests become checks of the models by themselves.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import dagster as dg
+
+from dagster_project.config import canonical
+from dagster_project.defs.assets import CANDIDATE, raw_key
+from dagster_project.defs.resources import SourceRun
+from dagster_project.gates import suites
+from dagster_project.gates.suites import Outcome, TableVerdict
+from dagster_project.release import audit, releases
+from dagster_project.warehouse import connect
+
+
+def raw_gate() -> dg.AssetChecksDefinition:
+    """Return the gate that judges everything dbt will read."""
+    specs = [_spec("raw", table, _judged_raw_asset(table)) for table in suites.suite_tables("raw")]
+
+    @dg.multi_asset_check(name="raw_gate", specs=specs, can_subset=True)
+    def gate(
+        context: dg.AssetCheckExecutionContext, source_run: SourceRun
+    ) -> Iterator[dg.AssetCheckResult]:
+        paths = source_run.paths
+        audit.write_limits(paths, source_run.source, source_run.as_of_date)
+        verdicts = suites.validate("raw", suites.suite_tables("raw"), paths.warehouse, "raw")
+        with connect(paths, read_only=True) as connection:
+            fingerprint = audit.raw_fingerprint(connection)
+        audit.record(
+            paths, "raw", verdicts, subject=fingerprint, raw=fingerprint, run_id=context.run.run_id
+        )
+        yield from _results(verdicts, _judged_raw_asset, context.selected_asset_check_keys)
+
+    return gate
+
+
+def release_gate() -> dg.AssetChecksDefinition:
+    """Return the gate that audits the candidate file itself."""
+    specs = [_spec("release", table, CANDIDATE) for table in suites.suite_tables("release")]
+
+    @dg.multi_asset_check(name="release_gate", specs=specs, can_subset=True)
+    def gate(
+        context: dg.AssetCheckExecutionContext, source_run: SourceRun
+    ) -> Iterator[dg.AssetCheckResult]:
+        paths = source_run.paths
+        audit.write_former_stages(paths)
+        identity = releases.candidate_identity(paths)
+        file = releases.candidate_file(paths)
+        verdicts = suites.validate(
+            "release", suites.suite_tables("release"), file, "main", {"warehouse": paths.warehouse}
+        )
+        audit.record(
+            paths,
+            "release",
+            verdicts,
+            subject=identity.release_id,
+            raw=identity.input_fingerprint,
+            run_id=context.run.run_id,
+            file_hash=releases.file_hash(file),
+        )
+        yield from _results(verdicts, lambda _: CANDIDATE, context.selected_asset_check_keys)
+
+    return gate
+
+
+def _judged_raw_asset(table: str) -> dg.AssetKey:
+    """Return the asset that a suite of the raw gate judges; the counts are the transactions'."""
+    return raw_key(table if table in canonical.TABLES else "transactions")
+
+
+def _spec(gate: str, table: str, asset: dg.AssetKey) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        name=f"{gate}_gate_{table}",
+        asset=asset,
+        blocking=True,
+        description=f"Expectations of expectations/{gate}/{table}.json.",
+    )
+
+
+def _results(
+    verdicts: Sequence[TableVerdict],
+    asset_of: Callable[[str], dg.AssetKey],
+    selected: Iterable[dg.AssetCheckKey],
+) -> Iterator[dg.AssetCheckResult]:
+    wanted = set(selected)
+    for verdict in verdicts:
+        key = dg.AssetCheckKey(
+            asset_of(verdict.table_name), f"{verdict.gate}_gate_{verdict.table_name}"
+        )
+        if key not in wanted:
+            continue
+        failed = [outcome for outcome in verdict.outcomes if not outcome.is_passed]
+        yield dg.AssetCheckResult(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=not failed,
+            severity=(
+                dg.AssetCheckSeverity.WARN if verdict.is_passed else dg.AssetCheckSeverity.ERROR
+            ),
+            description=suites.blocked_message(verdict.outcomes) or None,
+            metadata={"failed": len(failed)}
+            | {o.expectation: _in_words(o) for o in verdict.outcomes},
+        )
+
+
+def _in_words(outcome: Outcome) -> str:
+    """Return what one expectation observed, short enough to read in a list."""
+    examples = f"; for example {', '.join(outcome.example_ids)}" if outcome.example_ids else ""
+    return (
+        f"{'passed' if outcome.is_passed else outcome.severity.upper()}: {outcome.observed_value} "
+        f"(threshold: {outcome.threshold}); {outcome.unexpected_count:,} of "
+        f"{outcome.evaluated_count:,} unexpected{examples}"
+    )

@@ -1,0 +1,113 @@
+"""The dbt project as Dagster sees it: its manifest, and what of it is published."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dagster_project.errors import WinbackError
+from dagster_project.models.dbt_executable import keep_parsed
+from dagster_project.paths import DBT_DIR, SourcePaths
+from dagster_project.release.releases import PublishedTable
+
+MANIFEST = DBT_DIR / "target" / "manifest.json"
+DBT_EXECUTABLE = Path(sys.executable).with_name("winback-dbt")
+
+
+def manifest_path() -> Path:
+    """Return the manifest, parsing the project first if it is missing or older than a model.
+
+    Raises:
+        WinbackError: dbt cannot parse the project.
+    """
+    if not MANIFEST.exists() or MANIFEST.stat().st_mtime < _changed_at():
+        _parse()
+    return MANIFEST
+
+
+def _changed_at() -> float:
+    sources = [DBT_DIR / "dbt_project.yml"]
+    for folder in ("models", "macros", "tests", "seeds"):
+        sources += [path for path in (DBT_DIR / folder).rglob("*") if path.is_file()]
+    return max(path.stat().st_mtime for path in sources)
+
+
+@cache
+def _manifest(path: Path, modified_at: float) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def manifest() -> dict[str, Any]:
+    """Return the content of the manifest."""
+    path = manifest_path()
+    return _manifest(path, path.stat().st_mtime)
+
+
+def published_tables() -> list[PublishedTable]:
+    """Return the models and seeds of schema `marts` with the descriptions their readers get."""
+    nodes = [
+        node
+        for node in manifest()["nodes"].values()
+        if node["resource_type"] in ("model", "seed") and node["schema"] == "marts"
+    ]
+    return [
+        PublishedTable(
+            name=node["name"],
+            description=node["description"],
+            columns={name: column["description"] for name, column in node["columns"].items()},
+            order_by=node["meta"]["order_by"],
+        )
+        for node in sorted(nodes, key=lambda node: node["name"])
+    ]
+
+
+def source_description(source: str, table: str) -> str:
+    """Return what the project says of a table that it reads and does not build."""
+    return manifest()["sources"][f"source.winback.{source}.{table}"]["description"]
+
+
+def default_variables() -> dict[str, Any]:
+    """Return the variables with which the project can be parsed on its own."""
+    return yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text())["vars"]
+
+
+def parsed_project(variables: Mapping[str, Any]) -> Path:
+    """Return the file of the project as dbt parses it with these variables, there or not yet.
+
+    One that is older than a model is removed. Models read variables when they are compiled, so that
+    one parsed project serves every source and day. Parsing itself asks only what decides how
+    `int_silences` is stored.
+    """
+    methods = {definition["method"] for definition in variables["churn_definitions"]}
+    asked = f"{metadata.version('dbt-core')} {variables['churn_basis']} {sorted(methods)}"
+    file = MANIFEST.with_name(f"parsed-{hashlib.sha256(asked.encode()).hexdigest()[:8]}.msgpack")
+    if file.exists() and file.stat().st_mtime < _changed_at():
+        file.unlink(missing_ok=True)
+    return file
+
+
+def _parse() -> None:
+    # Into a folder of its own first: another process may be reading the manifest.
+    MANIFEST.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=MANIFEST.parent) as target:
+        command = [str(DBT_EXECUTABLE), "--quiet", "parse", "--target-path", target]
+        command += ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
+        command += ["--log-path", target]
+        # Relations are named after the file of the warehouse while the project is parsed.
+        environment = os.environ | {"WINBACK_WAREHOUSE": SourcePaths(Path(), "").warehouse.name}
+        result = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment
+        )
+        if result.returncode:
+            raise WinbackError(f"dbt cannot parse {DBT_DIR}:\n{result.stdout}{result.stderr}")
+        keep_parsed(Path(target), parsed_project(default_variables()))
+        (Path(target) / "manifest.json").replace(MANIFEST)

@@ -1,0 +1,112 @@
+"""A small source on disk with its raw layer in memory, for the tests of reading and loading."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from dagster_project.config import canonical, sources
+from dagster_project.loading import loader
+from dagster_project.loading.loader import LoadReport
+from dagster_project.paths import SourcePaths
+
+HEAD = """\
+description: A shop
+kind: finished
+first_day: 2024-01-01
+last_day: 2024-12-31
+industry: grocery
+currency: USD
+time_zone: {zone}
+margin_rate: 0.3
+{more}
+tables:
+  transactions:
+    files: "{files}"
+    columns:
+      customer_id: customer
+      ordered_at: day
+      amount: {amount}
+{columns}
+{table}
+{tables}
+"""
+
+
+class Shop:
+    """Puts files into the landing folder, loads them and looks at raw."""
+
+    def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection, **parts: str) -> None:
+        self.paths = SourcePaths(folder, "shop")
+        self.connection = connection
+        self.batch = 0
+        self.configure(**parts)
+        loader.prepare_raw(connection)
+
+    def configure(self, **parts: str) -> None:
+        """Write the source's file anew; parts are indented as they shall stand in it."""
+        defaults = {"zone": "America/New_York", "files": "*", "amount": "amount"}
+        empty = dict.fromkeys(("more", "columns", "table", "tables"), "")
+        file = self.paths.data_dir / "sources" / "shop.yml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(HEAD.format(**(defaults | empty | parts)), encoding="utf-8")
+        self.source = sources.load_source(self.paths)
+
+    def put(self, name: str, content: str | bytes) -> Path:
+        """Write a file into the landing folder."""
+        file = self.paths.landing / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return file
+
+    def load(self, table: str = "transactions", **options: Any) -> LoadReport:
+        """Load a table as the next batch."""
+        self.batch += 1
+        return loader.load_table(
+            self.connection, self.source, self.paths, table, batch_id=f"b{self.batch}", **options
+        )
+
+    def rows(self, sql: str) -> list[tuple]:
+        """Return the rows of a query, times as the database has them."""
+        return self.connection.execute(sql).fetchall()
+
+    def values(self, column: str, table: str = "transactions") -> list[Any]:
+        """Return a column in the order of files and rows."""
+        rows = self.rows(f"select {column} from raw.{table} order by source_file, source_row")
+        return [value for (value,) in rows]
+
+    def rejected(self) -> list[tuple]:
+        """Return (file, line, reason, text) of the rejected lines."""
+        return self.rows(
+            "select source_file, row_number, reason, original_text from raw.rejected_rows "
+            "order by all"
+        )
+
+    def load_counts(self) -> list[tuple]:
+        """Return (file, lines, rows, rejected lines) of the files."""
+        return self.rows(
+            "select source_file, line_count, row_count, rejected_count from raw.loads order by all"
+        )
+
+    def dump(self, *, is_content_only: bool = False) -> dict[str, list[tuple]]:
+        """Return everything raw holds, without batches and times if only the content counts."""
+        tables = [*canonical.TABLES, "loads", "load_days", "rejected_rows", "duplicate_keys"]
+        left_out = ("batch_id", "loaded_at") if is_content_only else ()
+        pattern = "|".join(left_out) or "nothing"
+        return {
+            table: self.rows(
+                f"select columns(lambda name: not regexp_full_match(name, '{pattern}')) "
+                f"from raw.{table} order by all"
+            )
+            for table in tables
+        }
+
+
+@contextmanager
+def open_shop(folder: Path, **parts: str) -> Iterator[Shop]:
+    """Yield a shop in a folder."""
+    with duckdb.connect() as connection:
+        connection.execute("set threads = 2")
+        yield Shop(folder, connection, **parts)

@@ -1,0 +1,257 @@
+"""What tests of several folders share: a small made-up shop, `winback` as a process, and dbt."""
+
+import csv
+import fcntl
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunner
+
+from dagster_project.models import dbt_project
+from dagster_project.models.dbt_executable import PARSED_PROJECT, read_parsed
+from dagster_project.paths import DBT_DIR, SourcePaths
+
+SHOP = "shop"
+FIRST_DAY, LAST_DAY = date(2024, 1, 1), date(2024, 3, 31)
+SHOP_YML = """\
+description: A small shop made up for the tests
+kind: finished
+first_day: 2024-01-01
+last_day: 2024-03-31
+industry: restaurant
+currency: EUR
+time_zone: Europe/Berlin
+margin_rate: 0.4
+
+tables:
+  transactions:
+    files: "sales-*.csv"
+    date_format: "%Y-%m-%d %H:%M"
+    key: transaction_id
+    columns:
+      transaction_id: order
+      customer_id: customer
+      ordered_at: time
+      amount: amount
+      product_id: product
+  customers:
+    files: "members.csv"
+    encoding: gbk
+    date_format: "%Y-%m-%d"
+    columns:
+      customer_id: customer
+      signed_up_at: joined
+      region: region
+      email: email
+      phone: phone
+"""
+WINBACK = Path(sys.executable).with_name("winback")
+# A run takes some ten seconds, on a busy machine a minute; one that hangs shall not hold the
+# tests for their whole timeout.
+RUN_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished `winback` left behind."""
+
+    code: int
+    output: str
+    messages: str
+    seconds: float
+
+
+def winback(*arguments: object, data_dir: Path, **environment: str) -> Outcome:
+    """Run `winback` to its end as a process of its own."""
+    started = time.monotonic()
+    with start_winback(*arguments, data_dir=data_dir, **environment) as process:
+        try:
+            output, messages = process.communicate(timeout=RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    return Outcome(process.returncode, output, messages, time.monotonic() - started)
+
+
+def start_winback(
+    *arguments: object, data_dir: Path, program: Iterable[object] = (WINBACK,), **environment: str
+) -> subprocess.Popen[str]:
+    """Start `winback` (or a Python program around it) and return at once."""
+    return subprocess.Popen(
+        [*map(str, program), *map(str, arguments), "--data-dir", str(data_dir)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def run_once(
+    data_dir: Path, source: str, prepare: Callable[[Path], object] = Path.mkdir
+) -> Outcome:
+    """Publish a source's first release, or say what came of it if another worker did.
+
+    Args:
+        data_dir: Does not exist before.
+        source: Name of the source.
+        prepare: Makes the data directory.
+    """
+    done = data_dir.with_suffix(".json")
+    with data_dir.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(data_dir, ignore_errors=True)
+            prepare(data_dir)
+            outcome = winback("run", "--source", source, data_dir=data_dir)
+            assert outcome.code == 0, outcome.messages
+            done.write_text(json.dumps(asdict(outcome)))
+        return Outcome(**json.loads(done.read_text()))
+
+
+def shop_paths(data_dir: Path) -> SourcePaths:
+    """Return the folders of the shop."""
+    return SourcePaths(data_dir, SHOP)
+
+
+def sales(until: date = LAST_DAY) -> list[dict[str, str]]:
+    """Return the shop's sales up to a day; always the same ones."""
+    dice = random.Random(7)
+    rows = []
+    for number in range(60):
+        # Some come every few days, some once a month, some once; a third stops half-way.
+        gap = dice.choice((3, 7, 20, 200))
+        stops = dice.choice((LAST_DAY, LAST_DAY, date(2024, 2, 10)))
+        day = FIRST_DAY + timedelta(days=dice.randrange(40))
+        while day <= stops:
+            rows.append(
+                {
+                    "customer": f"C{number:03}",
+                    # Half an hour before midnight: a day off by a time zone would show.
+                    "time": f"{day} 23:30",
+                    "amount": f"{dice.randrange(500, 9000) / 100:.2f}",
+                    "product": dice.choice("ABC"),
+                }
+            )
+            day += timedelta(days=gap + dice.randrange(3))
+    rows.sort(key=lambda row: row["time"])
+    numbered = [{"order": f"{number:05}", **row} for number, row in enumerate(rows)]
+    return [row for row in numbered if row["time"][:10] <= str(until)]
+
+
+def write_csv(file: Path, rows: list[dict[str, str]], encoding: str = "utf-8") -> None:
+    """Write rows with a header."""
+    with file.open("w", newline="", encoding=encoding) as handle:
+        writer = csv.DictWriter(handle, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def make_shop(data_dir: Path, *, until: date = LAST_DAY, config: str = SHOP_YML) -> SourcePaths:
+    """Set up a shop: its configuration, a file of sales a month, and its members."""
+    paths = shop_paths(data_dir)
+    (data_dir / "sources").mkdir(parents=True)
+    (data_dir / "sources" / f"{SHOP}.yml").write_text(config)
+    paths.landing.mkdir(parents=True)
+    rows = sales(until)
+    for month in sorted({row["time"][:7] for row in rows}):
+        write_csv(
+            paths.landing / f"sales-{month}.csv",
+            [row for row in rows if row["time"].startswith(month)],
+        )
+    members = [
+        {
+            "customer": f"C{number:03}",
+            "joined": "2023-12-01",
+            "region": "北京" if number % 2 else "上海",
+            "email": f"member{number}@example.org",
+            "phone": f"+49 30 5550{number:03}",
+        }
+        for number in range(0, 65)
+    ]
+    write_csv(paths.landing / "members.csv", members, "gbk")
+    return paths
+
+
+def add_sales(paths: SourcePaths, count: int, *, broken: int = 0) -> Path:
+    """Add a file with sales of the last day, the first of them with an unreadable amount."""
+    rows = [
+        {
+            "order": f"X{number:05}",
+            "customer": f"C{number % 60:03}",
+            "time": f"{LAST_DAY} 12:00",
+            "amount": "twelve" if number < broken else "12.00",
+            "product": "A",
+        }
+        for number in range(count)
+    ]
+    file = paths.landing / "sales-late.csv"
+    write_csv(file, rows)
+    return file
+
+
+def copy_data(data_dir: Path, target: Path) -> Path:
+    """Copy a data directory with its links."""
+    return Path(shutil.copytree(data_dir, target, symlinks=True))
+
+
+def run_dbt(warehouse: Path, *arguments: str, variables: dict[str, Any] | None = None) -> None:
+    """Run dbt on a warehouse as a process of its own, as a run does it."""
+    target = warehouse.parent / "dbt"
+    command = [str(dbt_project.DBT_EXECUTABLE), *arguments, "--quiet"]
+    command += ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
+    command += ["--log-path", str(target), "--vars", json.dumps(variables or {})]
+    environment = os.environ | {
+        "DBT_TARGET_PATH": str(target),
+        "WINBACK_WAREHOUSE": str(warehouse),
+        PARSED_PROJECT: str(parsed_project(variables or {})),
+    }
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def parsed_project(variables: dict[str, Any]) -> Path:
+    """Return where the project parsed with these variables is, if any dbt has parsed it."""
+    dbt_project.manifest_path()
+    return dbt_project.parsed_project(dbt_project.default_variables() | variables)
+
+
+def start_dbt(target: Path, settings: dict[str, Any], last_day: date) -> Callable[..., None]:
+    """Return dbt in this process, which reads the project only once: (command, as of, *arguments).
+
+    It works on the warehouse that the environment names in `WINBACK_WAREHOUSE`.
+    """
+    options = ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR), "--quiet"]
+    options += ["--target-path", str(target), "--log-path", str(target)]
+
+    def variables(as_of: date) -> list[str]:
+        return ["--vars", json.dumps(settings | {"as_of_date": as_of.isoformat()})]
+
+    file = parsed_project(settings)
+    if file.exists():
+        parsed = read_parsed(file)
+    else:
+        outcome = dbtRunner().invoke(["parse", *options, *variables(last_day)])
+        assert outcome.success, outcome.exception
+        parsed = outcome.result
+
+    def dbt(command: str, as_of: date, *arguments: str) -> None:
+        runner = dbtRunner(manifest=parsed)
+        outcome = runner.invoke([command, *arguments, *options, *variables(as_of)])
+        # It would keep the file for itself, which matters only where dbt shares a process.
+        DuckDBConnectionManager.close_all_connections()
+        assert outcome.success, outcome.exception or [
+            f"{one.node.name}: {one.message}" for one in outcome.result if one.status != "success"
+        ]
+
+    return dbt

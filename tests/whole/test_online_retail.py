@@ -1,0 +1,106 @@
+"""The gift wholesaler's real data in both its spellings; skipped where it is absent."""
+
+import shutil
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+from support.shop import winback
+
+from dagster_project.config.sources import load_source
+from dagster_project.defs.assets import raw_assets
+from dagster_project.defs.resources import SourceRun
+from dagster_project.defs.schedules import range_tags
+from dagster_project.paths import SourcePaths
+from dagster_project.runs.planning import Plan
+
+SOURCE = "online_retail"
+pytestmark = pytest.mark.timeout(900)
+
+
+def test_net_revenue_is_the_same_from_raw_to_release(published_online_retail: SourcePaths) -> None:
+    paths = published_online_retail
+    (file,) = paths.landing.iterdir()
+    with duckdb.connect(str(paths.warehouse), read_only=True) as connection:
+        connection.execute(f"attach '{paths.published_file}' as published (read_only)")
+        lines, raw, used, excluded, customerless = connection.execute(
+            """
+            select
+                count(*),
+                sum(amount),
+                sum(amount) filter (excluded_reason is null),
+                sum(amount) filter (excluded_reason is not null),
+                sum(amount) filter (excluded_reason is null and customer_id is null)
+            from raw.transactions
+            """
+        ).fetchone()
+        (staging,) = connection.execute(
+            "select sum(amount) from staging.stg_transactions"
+        ).fetchone()
+        (released,) = connection.execute(
+            "select sum(net_revenue) from published.main.customers"
+        ).fetchone()
+        by_reason = dict(
+            connection.execute(
+                "select excluded_reason, sum(amount) from raw.transactions "
+                "where excluded_reason is not null group by all"
+            ).fetchall()
+        )
+        (in_file,) = connection.execute(
+            f"select sum(round((quantity * price)::decimal(28, 8), 2)) "
+            f"from (select * from '{file}') as lines({', '.join(columns(file))})"
+        ).fetchone()
+    assert lines == 541_909
+    assert raw == used + excluded == Decimal(in_file).quantize(Decimal("0.01"))
+    assert excluded == sum(by_reason.values())
+    assert staging in (raw, used)
+    assert released + customerless == used
+
+
+def columns(file: Path) -> list[str]:
+    """Return short names for the file's columns, whatever their spelling."""
+    names = duckdb.sql(f"select * from '{file}' limit 0").columns
+    known = {"quantity": "quantity", "unitprice": "price", "price": "price", "unit_price": "price"}
+    return [known.get(name.lower(), f"c{number}") for number, name in enumerate(names)]
+
+
+def test_seven_daily_files_are_seven_days_and_one_again_changes_nothing(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    files = sorted((shared_data / "online_retail_by_day").glob("*.csv.gz"))
+    assert len(files) == 7
+    paths = SourcePaths(tmp_path, SOURCE)
+    paths.landing.mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, paths.landing)
+    outcome = winback("run", "--source", SOURCE, data_dir=tmp_path)
+    assert outcome.code == 0, outcome.messages
+
+    def counts() -> list[tuple[date, int]]:
+        with duckdb.connect(str(paths.warehouse), read_only=True) as connection:
+            return connection.execute(
+                "select ordered_on, count(*) from raw.transactions group by all order by all"
+            ).fetchall()
+
+    before = counts()
+    assert len(before) == 7
+    day = date(2011, 11, 3)
+    assert day in dict(before)
+    source = load_source(paths)
+    transactions, *_ = raw_assets(source)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            [transactions],
+            instance=instance,
+            resources={"source_run": SourceRun(source_name=SOURCE, data_dir=str(tmp_path))},
+            tags=range_tags(Plan(day, day, has_changes=True)),
+        )
+    assert result.success
+    assert counts() == before
+    with duckdb.connect(str(paths.warehouse), read_only=True) as connection:
+        assert connection.execute(
+            "select count(*) from raw.transactions where customer_id like '%.0'"
+        ).fetchone() == (0,)
