@@ -24,7 +24,7 @@ lint: $(VENV)/.installed-dev ## Check style, models and definitions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/sqlfluff lint dbt
-	$(BIN)/winback-dbt parse --project-dir dbt --profiles-dir dbt --warn-error --no-partial-parse
+	$(BIN)/dbt parse --project-dir dbt --profiles-dir dbt --warn-error --no-partial-parse
 	DAGSTER_HOME= $(BIN)/dg check defs
 
 clean: ## Remove the virtual environment and what dbt built; data stays

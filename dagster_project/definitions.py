@@ -8,8 +8,9 @@ import warnings
 import dagster as dg
 
 from dagster_project.config.sources import Source, load_source
-from dagster_project.defs import assets, checks, jobs, schedules, sensors
-from dagster_project.defs.resources import SourceRun, dbt_resource
+from dagster_project.defs import checks, jobs, schedules, sensors
+from dagster_project.defs.assets import models, raw, release, scores
+from dagster_project.defs.resources import SourceRun
 from dagster_project.paths import DEFAULT_SOURCE, SourcePaths, default_data_dir, setting
 from dagster_project.runs.progress import progress_logger
 
@@ -20,10 +21,10 @@ def build_definitions(source: Source, paths: SourcePaths) -> dg.Definitions:
     warnings.filterwarnings("ignore", message=".*backfill_policy.* is currently in beta")
     return dg.Definitions(
         assets=[
-            *assets.raw_assets(source),
-            *assets.model_assets(),
-            assets.score_assets(),
-            *assets.release_assets(source),
+            *raw.raw_assets(source),
+            *models.model_assets(),
+            scores.score_assets(),
+            *release.release_assets(source),
         ],
         asset_checks=[checks.raw_gate(), checks.release_gate()],
         jobs=[jobs.daily_job(), jobs.full_rebuild_job()],
@@ -33,7 +34,6 @@ def build_definitions(source: Source, paths: SourcePaths) -> dg.Definitions:
             "source_run": SourceRun.configure_at_launch(
                 source_name=source.name, data_dir=str(paths.data_dir)
             ),
-            "dbt": dbt_resource(),
         },
         loggers={"console": progress_logger},
         # One process a run: the lock, DuckDB's single writer and a kill all act on one process.

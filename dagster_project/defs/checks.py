@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import dagster as dg
 
 from dagster_project.config import canonical
-from dagster_project.defs.assets import CANDIDATE, raw_key
-from dagster_project.defs.resources import SourceRun
+from dagster_project.defs.assets.common import CANDIDATE, GivenRun, raw_key
 from dagster_project.gates import suites
 from dagster_project.gates.suites import Outcome, TableVerdict
 from dagster_project.release import audit, releases
@@ -23,10 +22,10 @@ def raw_gate() -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(name="raw_gate", specs=specs, can_subset=True)
     def gate(
-        context: dg.AssetCheckExecutionContext, source_run: SourceRun
+        context: dg.AssetCheckExecutionContext, source_run: GivenRun
     ) -> Iterator[dg.AssetCheckResult]:
         paths = source_run.paths
-        audit.write_limits(paths, source_run.source, source_run.as_of_date)
+        audit.write_limits(paths, source_run.source, source_run.as_of, source_run.today)
         verdicts = suites.validate("raw", suites.suite_tables("raw"), paths.warehouse, "raw")
         with connect(paths, read_only=True) as connection:
             fingerprint = audit.raw_fingerprint(connection)
@@ -44,7 +43,7 @@ def release_gate() -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(name="release_gate", specs=specs, can_subset=True)
     def gate(
-        context: dg.AssetCheckExecutionContext, source_run: SourceRun
+        context: dg.AssetCheckExecutionContext, source_run: GivenRun
     ) -> Iterator[dg.AssetCheckResult]:
         paths = source_run.paths
         audit.write_former_stages(paths)

@@ -1,11 +1,18 @@
-"""Dagster jobs: the daily run and the full rebuild, over everything."""
+"""Dagster jobs: the daily run and the full rebuild, over everything, and how a run is requested."""
 
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from dagster_project.runs.bookkeeping import REQUESTED_AT
+from dagster_project.runs.planning import Plan
+
 DAILY = "daily"
 FULL_REBUILD = "full_rebuild"
+# Dagster's documented tags that make one run of a span of partitions.
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
 
 
 def daily_job() -> Any:
@@ -25,6 +32,31 @@ def full_rebuild_job() -> Any:
     return dg.define_asset_job(
         FULL_REBUILD,
         selection=dg.AssetSelection.all(),
-        config={"resources": {"source_run": {"config": {"full_refresh": True}}}},
+        config=run_config(full_refresh=True),
         description="Reads every file and computes every day anew, then audits and publishes.",
     )
+
+
+def run_config(**settings: Any) -> dict[str, Any]:
+    """Return the run configuration that gives `SourceRun` these settings."""
+    return {"resources": {"source_run": {"config": settings}}}
+
+
+def request(plan: Plan, as_of: date | None = None, **settings: Any) -> dict[str, Any]:
+    """Return tags and run configuration of a run over the days of a plan.
+
+    The run carries its dates, so that it means the same however late it starts.
+
+    Args:
+        plan: The days.
+        as_of: By default the plan's last day.
+        settings: Further settings of `SourceRun`.
+    """
+    return {
+        "tags": {
+            RANGE_START: plan.first.isoformat(),
+            RANGE_END: plan.last.isoformat(),
+            REQUESTED_AT: plan.requested_at.isoformat(),
+        },
+        "run_config": run_config(as_of=(as_of or plan.last).isoformat(), **settings),
+    }

@@ -1,31 +1,54 @@
-"""Dagster resources: the run of a source, which holds its lock, and dbt.
+"""Dagster resources: the one run of a source, which holds its lock and its answers.
 
-Belongs here: what an asset needs and must be given back when the run ends. What assets do with
+Belongs here: what every asset needs and must be given back when the run ends. What assets do with
 it is in the plain modules they call.
 """
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource
 from pydantic import Field
 
 from dagster_project.config.sources import Source, load_source
-from dagster_project.models import dbt_project
-from dagster_project.models.dbt_executable import PARSED_PROJECT
-from dagster_project.paths import DBT_DIR, SourcePaths
+from dagster_project.paths import SourcePaths
 from dagster_project.release import releases
-from dagster_project.runs.locking import fail_dead_runs, living_run, source_lock
+from dagster_project.runs.bookkeeping import fail_dead_runs, requested_at
+from dagster_project.runs.locking import living_run, source_lock
 from dagster_project.runs.planning import resolve_as_of
-from dagster_project.warehouse import engine_settings
 
 
-class SourceRun(dg.ConfigurableResource):
+@dataclass(frozen=True)
+class Run:
+    """One run of a source: what is asked once, when it starts, and the same for every step.
+
+    Neither midnight nor an edited file gives a later step another answer. `today` and
+    `last_complete_day` are those of the moment at which the run was requested.
+    """
+
+    paths: SourcePaths
+    source: Source
+    as_of: date
+    today: date
+    last_complete_day: date
+    code_version: str
+    is_full_refresh: bool
+    is_made_current: bool
+
+    def dbt_variables(self) -> dict[str, Any]:
+        """Return the variables the models are built with."""
+        return {
+            "as_of_date": self.as_of.isoformat(),
+            "first_day": self.source.first_day.isoformat(),
+            **self.source.model_settings(),
+        }
+
+
+class SourceRun(dg.ConfigurableResource[Run]):
     """The one run that works on a source; every asset of the warehouse requires it.
 
     Holds the source's lock from start to end of the run, clears what killed runs left, and
@@ -45,25 +68,10 @@ class SourceRun(dg.ConfigurableResource):
         default=False, description="Read every file and compute every day anew"
     )
 
-    @property
-    def paths(self) -> SourcePaths:
-        """Folders of the source."""
-        return SourcePaths(Path(self.data_dir), self.source_name)
-
-    @property
-    def source(self) -> Source:
-        """Configuration of the source, read anew so that edits count without a restart."""
-        return load_source(self.paths)
-
-    @property
-    def as_of_date(self) -> date:
-        """The end of this business date is now, for every table of the run."""
-        return resolve_as_of(self.source, self.as_of)
-
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["SourceRun"]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Run]:
         """Hold the lock for the whole run; see the class."""
-        paths, log = self.paths, context.log
+        paths, log = SourcePaths(Path(self.data_dir), self.source_name), context.log
         with (
             living_run(paths, context.run.run_id),
             source_lock(paths, lambda text: log.warning(text)),
@@ -71,39 +79,17 @@ class SourceRun(dg.ConfigurableResource):
             for run_id in fail_dead_runs(paths, context.instance):
                 log.warning(f"Run {run_id} had died; it is marked as failed.")
             releases.recover(paths)
-            yield self
+            yield self._answers(paths, requested_at(context.run, context.instance))
 
-    def dbt_variables(self) -> dict[str, Any]:
-        """Return the variables the models are built with."""
-        source = self.source
-        return {
-            "as_of_date": self.as_of_date.isoformat(),
-            "first_day": source.first_day.isoformat(),
-            **source.model_settings(),
-        }
-
-    def export_dbt_environment(self) -> None:
-        """Set what profiles.yml and `winback-dbt` read; dbt inherits this process's environment."""
-        settings = engine_settings(self.paths)
-        os.environ[PARSED_PROJECT] = str(dbt_project.parsed_project(self.dbt_variables()))
-        os.environ["WINBACK_WAREHOUSE"] = str(self.paths.warehouse)
-        os.environ["WINBACK_MEMORY_LIMIT"] = settings["memory_limit"]
-        os.environ["WINBACK_SPILL"] = settings["temp_directory"]
-        # By default dbt.log holds every statement, which is a tenth of dbt's own work.
-        os.environ["DBT_LOG_LEVEL_FILE"] = "info"
-
-
-class Dbt(DbtCliResource):
-    """dbt without the second one that dagster-dbt loads into this process to look up columns."""
-
-    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> None:
-        return None
-
-
-def dbt_resource() -> Dbt:
-    """Return dbt over the project's models; see `dbt_executable` for why not plain dbt."""
-    return Dbt(
-        project_dir=str(DBT_DIR),
-        profiles_dir=str(DBT_DIR),
-        dbt_executable=str(dbt_project.DBT_EXECUTABLE),
-    )
+    def _answers(self, paths: SourcePaths, now: datetime) -> Run:
+        source = load_source(paths)
+        return Run(
+            paths=paths,
+            source=source,
+            as_of=resolve_as_of(source, self.as_of, now),
+            today=source.today(now),
+            last_complete_day=source.last_complete_day(now),
+            code_version=releases.code_version(),
+            is_full_refresh=self.full_refresh,
+            is_made_current=self.publish,
+        )

@@ -1,25 +1,15 @@
 """Dagster schedules: the morning run."""
 
+from datetime import UTC, datetime
+
 import dagster as dg
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
 
 from dagster_project.config.sources import Source, load_source
-from dagster_project.defs.jobs import DAILY
+from dagster_project.defs.jobs import DAILY, request
 from dagster_project.paths import SourcePaths
-from dagster_project.runs.planning import Plan, plan_load
+from dagster_project.runs.planning import plan_load
 
 MORNING = "0 6 * * *"
-
-
-def range_tags(plan: Plan) -> dict[str, str]:
-    """Return the run tags that make one run load a span of days."""
-    return {
-        ASSET_PARTITION_RANGE_START_TAG: plan.first.isoformat(),
-        ASSET_PARTITION_RANGE_END_TAG: plan.last.isoformat(),
-    }
 
 
 def morning_schedule(source: Source, paths: SourcePaths) -> dg.ScheduleDefinition:
@@ -35,6 +25,7 @@ def morning_schedule(source: Source, paths: SourcePaths) -> dg.ScheduleDefinitio
     )
     def morning_run(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         day = f"{context.scheduled_execution_time:%Y-%m-%d}"
-        return dg.RunRequest(run_key=day, tags=range_tags(plan_load(paths, load_source(paths))))
+        plan = plan_load(paths, load_source(paths), datetime.now(UTC))
+        return dg.RunRequest(run_key=day, **request(plan))
 
     return morning_run

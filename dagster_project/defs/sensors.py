@@ -1,12 +1,12 @@
 """Dagster sensors: files that arrive or change between the mornings."""
 
 import hashlib
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from dagster_project.config.sources import Source, load_source
-from dagster_project.defs.jobs import DAILY
-from dagster_project.defs.schedules import range_tags
+from dagster_project.defs.jobs import DAILY, request
 from dagster_project.errors import WinbackError
 from dagster_project.loading import readers
 from dagster_project.paths import SourcePaths
@@ -41,13 +41,13 @@ def landing_sensor(source: Source, paths: SourcePaths) -> dg.SensorDefinition:
             context.update_cursor(f"seen {seen}")
             return dg.SkipReason("Files have changed; waiting whether they keep still.")
         try:
-            plan = plan_load(paths, config)
+            plan = plan_load(paths, config, datetime.now(UTC))
         except WinbackError as error:
             return dg.SkipReason(str(error))
         context.update_cursor(f"done {seen}")
         if not plan.has_changes:
             return dg.SkipReason("The files hold what is loaded already.")
-        return dg.RunRequest(run_key=seen, tags=range_tags(plan))
+        return dg.RunRequest(run_key=seen, **request(plan))
 
     return landing_files
 

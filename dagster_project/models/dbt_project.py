@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from functools import cache
@@ -14,13 +11,11 @@ from typing import Any
 
 import yaml
 
-from dagster_project.errors import WinbackError
-from dagster_project.models.dbt_executable import keep_parsed
+from dagster_project.models.dbt_runner import run_dbt
 from dagster_project.paths import DBT_DIR, SourcePaths
 from dagster_project.release.releases import PublishedTable
 
 MANIFEST = DBT_DIR / "target" / "manifest.json"
-DBT_EXECUTABLE = Path(sys.executable).with_name("winback-dbt")
 
 
 def manifest_path() -> Path:
@@ -99,15 +94,13 @@ def _parse() -> None:
     # Into a folder of its own first: another process may be reading the manifest.
     MANIFEST.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=MANIFEST.parent) as target:
-        command = [str(DBT_EXECUTABLE), "--quiet", "parse", "--target-path", target]
-        command += ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
-        command += ["--log-path", target]
-        # Relations are named after the file of the warehouse while the project is parsed.
-        environment = os.environ | {"WINBACK_WAREHOUSE": SourcePaths(Path(), "").warehouse.name}
-        result = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment
+        variables = default_variables()
+        run_dbt(
+            ["parse"],
+            target=Path(target),
+            variables=variables,
+            # Relations are named after the file of the warehouse while the project is parsed.
+            environment={"WINBACK_WAREHOUSE": SourcePaths(Path(), "").warehouse.name},
+            parsed=parsed_project(variables),
         )
-        if result.returncode:
-            raise WinbackError(f"dbt cannot parse {DBT_DIR}:\n{result.stdout}{result.stderr}")
-        keep_parsed(Path(target), parsed_project(default_variables()))
         (Path(target) / "manifest.json").replace(MANIFEST)

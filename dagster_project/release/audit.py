@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -27,9 +27,8 @@ FORMER_STAGES_DDL = """
 create or replace table audit.former_stages (lifecycle_stage varchar, customer_count bigint)"""
 
 
-def write_limits(paths: SourcePaths, source: Source, as_of: date) -> None:
+def write_limits(paths: SourcePaths, source: Source, as_of: date, today: date) -> None:
     """Write the source's limits into `audit.limits`, which the suites join."""
-    today = source.today(datetime.now(UTC))
     transactions = source.tables["transactions"]
     with connect(paths) as connection:
         connection.execute("create schema if not exists audit")
@@ -84,7 +83,9 @@ def raw_fingerprint(connection: duckdb.DuckDBPyConnection) -> str:
     return hashlib.sha256("\n".join(row for (row,) in rows).encode()).hexdigest()
 
 
-def release_identity(paths: SourcePaths, source: Source, as_of: date) -> releases.ReleaseIdentity:
+def release_identity(
+    paths: SourcePaths, source: Source, as_of: date, code_version: str
+) -> releases.ReleaseIdentity:
     """Return what a release built now would be made from."""
     with connect(paths, read_only=True) as connection:
         inputs = raw_fingerprint(connection)
@@ -93,7 +94,7 @@ def release_identity(paths: SourcePaths, source: Source, as_of: date) -> release
         as_of=as_of,
         input_fingerprint=inputs,
         settings_fingerprint=source.settings_fingerprint(),
-        code_version=releases.code_version(),
+        code_version=code_version,
     )
 
 

@@ -1,6 +1,7 @@
-"""One run at a time per source, and honest bookkeeping about runs that died.
+"""One run at a time per source, and a mark of each run that lives.
 
-Locks are flocks: the kernel gives them back when a process dies, however it dies.
+Locks are flocks: the kernel gives them back when a process dies, however it dies. Knows nothing of
+Dagster, so that a run with nothing to do need not load it.
 """
 
 import fcntl
@@ -9,14 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import dagster as dg
-
 from dagster_project.paths import SourcePaths
 
 POLL_SECONDS = 1.0
 REMIND_EVERY_SECONDS = 60
-# A run whose process has not yet come to mark itself as living is not taken for dead.
-START_UP_SECONDS = 120
 
 # Locks that this process holds; a run inside a process that holds the lock may enter again.
 _held: dict[str, int] = {}
@@ -61,32 +58,12 @@ def living_run(paths: SourcePaths, run_id: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def fail_dead_runs(paths: SourcePaths, instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs whose process has died as failed, so that none shows as working for ever.
-
-    Call under the source's lock. Runs that wait for the lock are living and left alone.
-    """
-    dead = []
-    records = instance.get_run_records(
-        dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
-    )
-    for record in records:
-        run_id = record.dagster_run.run_id
-        if not _is_dead(paths, run_id, record.start_time):
-            continue
-        instance.report_run_failed(
-            record.dagster_run, "The run's process ended without a word; run again."
-        )
-        (paths.alive / run_id).unlink(missing_ok=True)
-        dead.append(run_id)
-    return dead
-
-
-def _is_dead(paths: SourcePaths, run_id: str, started_at: float | None) -> bool:
+def has_died(paths: SourcePaths, run_id: str) -> bool | None:
+    """Return whether a run's process has ended without a word; None if it left no mark."""
     try:
         descriptor = os.open(paths.alive / run_id, os.O_RDWR)
     except FileNotFoundError:
-        return time.time() - (started_at or 0) > START_UP_SECONDS
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,7 +1,7 @@
 """Which business days a run has to load, and whether there is anything to do at all."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from dagster_project.config.sources import Source
 from dagster_project.errors import ConfigurationError
@@ -12,20 +12,24 @@ from dagster_project.warehouse import connect
 
 @dataclass(frozen=True)
 class Plan:
-    """Business days to load, both ends included, and whether any file is new or changed."""
+    """Business days to load, both ends included, and whether any file is new or changed.
+
+    `requested_at` is the moment for which all of it holds; the last day is the last complete one.
+    """
 
     first: date
     last: date
     has_changes: bool
+    requested_at: datetime
 
 
-def resolve_as_of(source: Source, text: str | None) -> date:
-    """Return the as-of date: the given one, else the source's last complete day.
+def resolve_as_of(source: Source, text: str | None, now: datetime) -> date:
+    """Return the as-of date: the given one, else the source's last complete day at a moment.
 
     Raises:
         ConfigurationError: not a date, or outside the source's days.
     """
-    last = source.last_complete_day(datetime.now(UTC))
+    last = source.last_complete_day(now)
     if last < source.first_day:
         raise ConfigurationError(
             f"{source.path.name}, first_day: {source.first_day} is not over yet in "
@@ -45,14 +49,16 @@ def resolve_as_of(source: Source, text: str | None) -> date:
     return given
 
 
-def plan_load(paths: SourcePaths, source: Source, *, full_refresh: bool = False) -> Plan:
-    """Return the span of days that new and changed files touch, up to the last day.
+def plan_load(
+    paths: SourcePaths, source: Source, now: datetime, *, full_refresh: bool = False
+) -> Plan:
+    """Return the span of days that new and changed files touch, up to the last complete day.
 
     The span always ends with the last day, so that the calendar shows it as loaded; a first load
     and a full refresh span the whole calendar. Reads the dates of changed files only.
     """
-    last = source.last_complete_day(datetime.now(UTC))
-    whole = Plan(source.first_day, last, has_changes=True)
+    last = source.last_complete_day(now)
+    whole = Plan(source.first_day, last, has_changes=True, requested_at=now)
     if full_refresh or not paths.warehouse.exists():
         return whole
     with connect(paths, read_only=True) as connection:
@@ -73,4 +79,4 @@ def plan_load(paths: SourcePaths, source: Source, *, full_refresh: bool = False)
             ).fetchone()[0]
             touched += [day for day in (days and days[0], formerly) if day]
     first = max(source.first_day, min(touched))
-    return Plan(min(first, last), last, changes.any)
+    return Plan(min(first, last), last, changes.any, now)

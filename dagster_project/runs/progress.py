@@ -1,18 +1,13 @@
 """What a person at a terminal sees of a run: a line when a step starts or has news."""
 
-import contextlib
-import io
 import logging
-import re
 import sys
-from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
 # What Dagster and dagster-dbt tell beside the steps and the assets' own messages.
-NOISE = ("Dependencies for step", "A dbt subsetted", "Running dbt command", "Finished dbt command")
-MODEL_BUILT = re.compile(r"OK created .* model (\S+) .*\[.* in (\S+)\]")
-TROUBLE = re.compile(r"\b(ERROR|FAIL|WARN)\b(?!=)")
+NOISE = ("Dependencies for step", "A dbt subsetted")
 
 
 class _ProgressHandler(logging.Handler):
@@ -24,13 +19,9 @@ class _ProgressHandler(logging.Handler):
         if event is None:
             text = meta.get("orig_message") or record.getMessage()
             if record.levelno >= logging.INFO and not text.startswith(NOISE):
-                self._print(f"    {text}")
+                _show(f"    {text}")
         elif event.event_type_value == "STEP_START":
-            self._print(event.step_key.replace("__", "/"))
-
-    @staticmethod
-    def _print(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+            _show(event.step_key.replace("__", "/"))
 
 
 @dg.logger(description="Progress of a run for a terminal.")
@@ -41,27 +32,18 @@ def progress_logger(init_context: dg.InitLoggerContext) -> logging.Logger:
     return logger
 
 
-class _ModelLines(io.TextIOBase):
-    """Passes on dbt's lines about models and trouble; dbt.log keeps all of them."""
-
-    def __init__(self, terminal: io.TextIOBase) -> None:
-        self.terminal = terminal
-
-    def write(self, text: str) -> int:
-        """Show a line if it is worth it."""
-        if built := MODEL_BUILT.search(text):
-            self.terminal.write(f"    {built[1]} ({built[2]})\n")
-        elif TROUBLE.search(text):
-            self.terminal.write(f"    {text.strip()}\n")
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush the terminal."""
-        self.terminal.flush()
+def show_dbt_event(message: Any) -> None:
+    """Print a line for a model that dbt has built, or for trouble; `dbt.log` keeps the rest."""
+    name, level = message.info.name, message.info.level
+    if name == "LogModelResult" and level == "info":
+        built = message.data
+        line = f"{built.node_info.node_relation.schema}.{built.node_info.node_name}"
+        _show(f"    {line} ({built.execution_time:.2f}s)")
+    elif level in ("warn", "error"):
+        _show(f"    {message.info.msg.strip()}")
 
 
-@contextlib.contextmanager
-def show_models_only() -> Iterator[None]:
-    """Reduce what dbt prints meanwhile to one line a model."""
-    with contextlib.redirect_stdout(_ModelLines(sys.stderr)):
-        yield
+def _show(line: str) -> None:
+    # In one piece: dbt tells its events from several threads.
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

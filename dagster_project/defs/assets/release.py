@@ -1,0 +1,118 @@
+"""The candidate and the current release."""
+
+import dagster as dg
+
+from dagster_project.cli import summary
+from dagster_project.config.sources import Source
+from dagster_project.defs.assets.common import (
+    CANDIDATE,
+    CURRENT,
+    FRESHNESS,
+    ONE_RUN,
+    OWNERS,
+    RAW_KEYS,
+    GivenRun,
+    markdown_table,
+)
+from dagster_project.models import dbt_project
+from dagster_project.release import audit, releases
+from dagster_project.warehouse import connect
+
+
+def release_assets(source: Source) -> list[dg.AssetsDefinition]:
+    """Return the candidate and the current release."""
+
+    @dg.asset(
+        key=CANDIDATE,
+        deps=[
+            *(dg.AssetKey(["marts", table.name]) for table in dbt_project.published_tables()),
+            # The list of inputs names every table's files, also of tables no model reads yet.
+            *RAW_KEYS,
+        ],
+        backfill_policy=ONE_RUN,
+        group_name="release",
+        kinds={"duckdb", "parquet"},
+        owners=OWNERS,
+        description=(
+            "The next release, written beside the current one and not yet seen by any reader: "
+            "DuckDB file, Parquet copies, manifest. The release gate audits this very file."
+        ),
+    )
+    def candidate(context: dg.AssetExecutionContext, source_run: GivenRun) -> dg.MaterializeResult:
+        paths, config = source_run.paths, source_run.source
+        identity = audit.release_identity(paths, config, source_run.as_of, source_run.code_version)
+        with connect(paths, read_only=True) as connection:
+            churn_backtest = summary.churn_backtest(connection, "marts")
+        releases.build_candidate(
+            paths,
+            identity,
+            dbt_project.published_tables(),
+            currency=config.currency,
+            settings=config.model_settings(),
+            churn_backtest=churn_backtest,
+        )
+        context.log.info(f"built candidate {identity.release_id}")
+        with connect(paths, releases.candidate_file(paths), read_only=True) as connection:
+            stages = markdown_table(
+                connection.execute(
+                    "select lifecycle_stage, count(*) as customers, "
+                    "sum(value_at_stake) as value_at_stake from customers group by all order by all"
+                )
+            )
+            (customer_count,) = connection.execute("select count(*) from customers").fetchone()
+        return dg.MaterializeResult(
+            metadata={
+                "release_id": identity.release_id,
+                "as_of_date": identity.as_of.isoformat(),
+                "dagster/row_count": customer_count,
+                "stages": stages,
+                "file": dg.MetadataValue.path(releases.candidate_file(paths)),
+            }
+        )
+
+    @dg.asset(
+        key=CURRENT,
+        deps=[CANDIDATE],
+        backfill_policy=ONE_RUN,
+        group_name="release",
+        kinds={"duckdb", "parquet"},
+        owners=OWNERS,
+        freshness_policy=FRESHNESS if source.kind == "live" else None,
+        description=(
+            "The release that readers open. Switches to the candidate by one rename, and only if "
+            "passing verdicts of the raw and the release gate are recorded for it."
+        ),
+    )
+    def current(context: dg.AssetExecutionContext, source_run: GivenRun) -> dg.MaterializeResult:
+        paths, config = source_run.paths, source_run.source
+        identity = releases.candidate_identity(paths)
+        former = releases.current_release(paths)
+        built = releases.find_release(paths, identity.release_id)
+        is_newer = former is None or identity.as_of >= former.as_of
+        is_unwanted = built is not None and built.is_rolled_back
+        release = releases.publish(
+            paths,
+            make_current=source_run.is_made_current or (is_newer and not is_unwanted),
+            keep=config.settings.kept_releases,
+        )
+        if release.is_current:
+            context.log.info(f"release {release.release_id} is current")
+        else:
+            reason = (
+                "it was rolled back from"
+                if is_unwanted
+                else "its as-of date is before the current's"
+            )
+            context.log.warning(
+                f"release {release.release_id} is kept but not current: {reason}; run with "
+                "--publish to make it current"
+            )
+        return dg.MaterializeResult(
+            metadata={
+                "release_id": release.release_id,
+                "is_current": release.is_current,
+                "file": dg.MetadataValue.path(paths.published_file),
+            }
+        )
+
+    return [candidate, current]

@@ -1,0 +1,178 @@
+"""dbt in this process: one call at a time, and nothing of it left afterwards.
+
+A dbt of its own would take seconds to start, and a killed run would orphan it with DuckDB's write
+lock in its hands. In return everything that dbt keeps in a process is given back after each call,
+failed ones too: the warehouse, adapters, log files, the environment it reads its profile from.
+"""
+
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dagster_project.errors import WinbackError
+from dagster_project.paths import DBT_DIR, SourcePaths
+from dagster_project.warehouse import engine_settings
+
+# Errors of DuckDB whose first line names tables and columns and never a value of a row.
+TELLING_ERRORS = re.compile(r"(Binder|Catalog|Parser|Out of Memory|IO|Dependency) Error: .*")
+FAILED = ("error", "fail", "runtime error")
+# By these names dbt keeps its loggers, whose files it leaves open.
+DBT_LOGGERS = ("file_log", "stdout_log")
+
+
+def run_dbt(
+    arguments: Sequence[str],
+    *,
+    target: Path,
+    variables: Mapping[str, Any],
+    environment: Mapping[str, str],
+    parsed: Path | None = None,
+    on_event: Callable[[Any], None] | None = None,
+) -> Any:
+    """Run one dbt command over the project and return its result, as dbt types it.
+
+    Args:
+        arguments: The command and its own options, such as `["build", "--full-refresh"]`.
+        target: Folder of dbt's artifacts and its `dbt.log`.
+        variables: The project's variables.
+        environment: What `profiles.yml` reads: the warehouse and the bounds of the engine.
+        parsed: File of the parsed project. If it is there, dbt need not parse; if not, what dbt
+            has parsed is kept there. Without one dbt parses as it likes.
+        on_event: Is told every event of dbt, from several threads.
+
+    Raises:
+        WinbackError: dbt failed; the message names what did and holds no values of rows.
+        KeyboardInterrupt: the run was interrupted; what dbt was building is rolled back.
+    """
+    from dbt.cli.main import dbtRunner
+
+    manifest = None
+    if parsed is not None and parsed.exists():
+        manifest = _read_parsed(parsed)
+    options = ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
+    options += ["--target-path", str(target), "--log-path", str(target)]
+    # At its own level dbt's log holds every statement, which is a tenth of dbt's work.
+    options += ["--log-level", "none", "--log-level-file", "info"]
+    options += ["--vars", json.dumps(variables)]
+    with _given_back(), _environment(environment), _interruptible():
+        runner = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else [])
+        outcome = runner.invoke([*arguments, *options])
+    if isinstance(outcome.exception, KeyboardInterrupt):
+        raise KeyboardInterrupt
+    if not outcome.success:
+        raise WinbackError(f"dbt {arguments[0]}: {_failure(outcome)}; see {target / 'dbt.log'}")
+    if parsed is not None and manifest is None:
+        _keep_parsed(target, parsed)
+    return outcome.result
+
+
+def engine_environment(paths: SourcePaths) -> dict[str, str]:
+    """Return what `profiles.yml` reads to work on a source's warehouse."""
+    settings = engine_settings(paths)
+    return {
+        "WINBACK_WAREHOUSE": str(paths.warehouse),
+        "WINBACK_MEMORY_LIMIT": settings["memory_limit"],
+        "WINBACK_SPILL": settings["temp_directory"],
+    }
+
+
+def _read_parsed(file: Path) -> Any:
+    """Return the parsed project; dbt goes on from it as after parsing."""
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    manifest = Manifest.from_msgpack(file.read_bytes(), decoder=extended_mashumuro_decoder)
+    manifest.build_flat_graph()
+    return manifest
+
+
+def _keep_parsed(target: Path, parsed: Path) -> None:
+    """Move what dbt has parsed out of its target folder, with the time at which it did."""
+    # The folders may be on two disks, and another source's run may read the file.
+    whole = parsed.with_suffix(f".{os.getpid()}")
+    shutil.move(target / "partial_parse.msgpack", whole)
+    whole.replace(parsed)
+
+
+def _failure(outcome: Any) -> str:
+    """Say which nodes failed and why, without values of rows."""
+    if outcome.exception is not None:
+        return str(outcome.exception).strip()
+    failed = [one for one in outcome.result if str(one.status) in FAILED]
+    return "; ".join(f"{one.node.name} {_why(one.status, one.message or '')}" for one in failed)
+
+
+def _why(status: object, message: str) -> str:
+    if str(status) == "fail":
+        return f"failed ({message})"
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    telling = next((line for line in lines if TELLING_ERRORS.fullmatch(line)), None)
+    kind = next((line.split(":")[0] for line in lines if " Error:" in line), "with an error")
+    return f"failed: {telling or kind}"
+
+
+@contextmanager
+def _given_back() -> Iterator[None]:
+    """Close and forget, at the end, all that dbt holds in this process."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.adapters.factory import reset_adapters
+    from dbt_common.events.event_manager_client import cleanup_event_logger
+
+    folder = Path.cwd()
+    try:
+        yield
+    finally:
+        os.chdir(folder)
+        # Its public closing forgets the connection and leaves the file locked.
+        if DuckDBConnectionManager._ENV is not None:
+            DuckDBConnectionManager._ENV.close()
+        DuckDBConnectionManager.close_all_connections()
+        reset_adapters()
+        cleanup_event_logger()
+        for name in DBT_LOGGERS:
+            logger = logging.getLogger(name)
+            for handler in list(logger.handlers):
+                logger.removeHandler(handler)
+                handler.close()
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    former = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in former.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let signals interrupt dbt: only on KeyboardInterrupt does it end what its threads build."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {
+        number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
