@@ -1,20 +1,21 @@
 """The calendar of business days, and materialising some of them."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import duckdb
 import pytest
 from dagster._core.test_utils import freeze_time
-from support.shop import FIRST_DAY, LAST_DAY, SHOP_YML, make_shop, sales, write_csv
+from support.shop import FIRST_DAY, LAST_DAY, LIVE_YML, make_shop, sales, write_csv
 
 from dagster_project.config.sources import load_source
 from dagster_project.definitions import build_definitions
-from dagster_project.defs.assets import TRANSACTIONS, business_days, raw_assets
+from dagster_project.defs.assets.common import TRANSACTIONS
+from dagster_project.defs.assets.raw import business_days, raw_assets
+from dagster_project.defs.jobs import request
 from dagster_project.defs.resources import SourceRun
-from dagster_project.defs.schedules import range_tags
 from dagster_project.paths import SourcePaths
 from dagster_project.runs import planning
 from dagster_project.runs.planning import Plan
@@ -43,7 +44,7 @@ def load_days(
         [transactions],
         instance=instance,
         resources={"source_run": run},
-        tags=range_tags(Plan(first, last, has_changes=True)),
+        tags=request(Plan(first, last, True, datetime.now(UTC)))["tags"],
     )
 
 
@@ -71,8 +72,7 @@ def test_the_calendar_of_a_finished_source_is_its_days(paths: SourcePaths) -> No
 def test_the_calendar_of_a_live_source_ends_yesterday_in_its_zone(
     tmp_path: Path, now: str, last: str
 ) -> None:
-    config = SHOP_YML.replace("kind: finished", "kind: live").replace("last_day: 2024-03-31\n", "")
-    source = load_source(make_shop(tmp_path / "data", config=config))
+    source = load_source(make_shop(tmp_path / "data", config=LIVE_YML))
     moment = datetime.fromisoformat(now)
     with freeze_time(moment):
         assert business_days(source).get_last_partition_key() == last
@@ -110,7 +110,7 @@ def test_days_are_replaced_and_only_they(paths: SourcePaths, instance: dg.Dagste
     assert [row[:3] for row in rows(paths)] == [row[:3] for row in after]
 
     # What the file holds for the other days is still to be loaded, and is when they are asked for.
-    plan = planning.plan_load(paths, load_source(paths))
+    plan = planning.plan_load(paths, load_source(paths), datetime.now(UTC))
     assert plan.has_changes
     load_days(paths, instance, DAY - timedelta(days=1), DAY + timedelta(days=1))
     changed_days = {

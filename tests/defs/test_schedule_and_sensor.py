@@ -8,14 +8,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
 from support.shop import FIRST_DAY, LAST_DAY, SHOP_YML, make_shop, sales, write_csv
 
 from dagster_project.config.canonical import TABLES
 from dagster_project.config.sources import load_source
+from dagster_project.defs.jobs import RANGE_END, RANGE_START
 from dagster_project.defs.schedules import morning_schedule
 from dagster_project.defs.sensors import landing_sensor
 from dagster_project.loading import loader
@@ -48,7 +45,7 @@ def look(paths: SourcePaths, cursor: str | None) -> tuple[dg.RunRequest | str, s
 
 def span(request: dg.RunRequest) -> tuple[str, str]:
     tags = request.tags
-    return tags[ASSET_PARTITION_RANGE_START_TAG], tags[ASSET_PARTITION_RANGE_END_TAG]
+    return tags[RANGE_START], tags[RANGE_END]
 
 
 def test_the_schedule_is_off_at_six_in_the_sources_zone(paths: SourcePaths) -> None:

@@ -1,6 +1,8 @@
 """What a run shows: progress on the terminal, and no personal data anywhere in Dagster."""
 
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -8,12 +10,13 @@ from support.shop import LAST_DAY, make_shop, write_csv
 
 from dagster_project.config.sources import load_source
 from dagster_project.defs import checks
-from dagster_project.defs.assets import _with_row_counts, model_assets, raw_assets
+from dagster_project.defs.assets.models import _row_counts, _with_row_count, model_assets
+from dagster_project.defs.assets.raw import raw_assets
+from dagster_project.defs.jobs import request
 from dagster_project.defs.resources import SourceRun
-from dagster_project.defs.schedules import range_tags
 from dagster_project.runs.event_log import EventLog
 from dagster_project.runs.planning import plan_load
-from dagster_project.runs.progress import progress_logger, show_models_only
+from dagster_project.runs.progress import progress_logger, show_dbt_event
 from dagster_project.warehouse import connect
 
 # Long enough not to turn up in a hash or a time by chance.
@@ -44,22 +47,29 @@ def test_progress_names_steps_and_the_assets_own_messages(
     ]
 
 
+def message(name: str, level: str, text: str, **data: object) -> SimpleNamespace:
+    """Return what dbt tells of an event, as far as it is looked at."""
+    info = SimpleNamespace(name=name, level=level, msg=text)
+    return SimpleNamespace(info=info, data=SimpleNamespace(**data))
+
+
 def test_of_dbt_a_line_a_model_and_trouble_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = (
-        "12:00:01  Running with dbt=1.11.16",
-        "12:00:02  1 of 9 OK created sql table model marts.customers .... [OK in 0.44s]",
-        "12:00:03  2 of 9 PASS unique_customers_customer_id .... [PASS in 0.05s]",
-        "12:00:04  3 of 9 FAIL 2 stages_known .... [FAIL 2 in 0.05s]",
-        "12:00:05  Done. PASS=100 WARN=0 ERROR=0 SKIP=0 NO-OP=0 TOTAL=100",
-    )
-    with show_models_only():
-        for line in lines:
-            print(line)
+    relation = SimpleNamespace(schema="marts")
+    customers = SimpleNamespace(node_relation=relation, node_name="customers")
+    model = {"node_info": customers, "execution_time": 0.4444}
+    for told in (
+        message("MainReportVersion", "info", "Running with dbt=1.11.16"),
+        message("LogModelResult", "info", "1 of 9 OK created sql table model", **model),
+        message("LogTestResult", "info", "2 of 9 PASS unique_customers_customer_id"),
+        message("LogTestResult", "error", "3 of 9 FAIL 2 stages_known"),
+        message("StatsLine", "info", "Done. PASS=100 WARN=0 ERROR=0 SKIP=0 NO-OP=0 TOTAL=100"),
+    ):
+        show_dbt_event(told)
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.splitlines() == [
         "    marts.customers (0.44s)",
-        "    12:00:04  3 of 9 FAIL 2 stages_known .... [FAIL 2 in 0.05s]",
+        "    3 of 9 FAIL 2 stages_known",
     ]
 
 
@@ -69,14 +79,13 @@ def test_models_and_seeds_show_how_many_rows_they_have(table: str, tmp_path: Pat
     with connect(paths) as connection:
         connection.execute("create schema marts")
         connection.execute(f"create table marts.{table} as from range(20)")
-    run = SourceRun(source_name=paths.source, data_dir=str(paths.data_dir))
     before_scores, _ = model_assets()
     (output,) = [
         name
         for name, key in before_scores.keys_by_output_name.items()
         if key == dg.AssetKey(["marts", table])
     ]
-    (event,) = _with_row_counts(run, [dg.Output(None, output_name=output)])
+    event = _with_row_count(dg.Output(None, output_name=output), _row_counts(paths))
     assert event.metadata["dagster/row_count"].value == 20
 
 
@@ -103,7 +112,7 @@ def test_no_personal_data_reaches_the_event_log(tmp_path: Path) -> None:
             [*raw_assets(source), checks.raw_gate()],
             instance=instance,
             resources={"source_run": run},
-            tags=range_tags(plan_load(paths, source)),
+            tags=request(plan_load(paths, source, datetime.now(UTC)))["tags"],
             raise_on_error=False,
         )
         assert not result.success
@@ -133,7 +142,7 @@ def test_the_event_log_stores_the_same_events_in_batches(
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", batch_size)
     (tmp_path / "dagster.yaml").write_text(
         "telemetry: {enabled: false}\n"
-        "event_log_storage: {module: dagster_project.history, class: EventLog}\n"
+        "event_log_storage: {module: dagster_project.runs.event_log, class: EventLog}\n"
     )
     days = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-11")
 

@@ -3,13 +3,14 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from dagster_project.models import dbt_project
+from dagster_project.models import dbt_project, dbt_runner
 from dagster_project.paths import DBT_DIR
 
 # As unlike the defaults as a source's settings can be where parsing may not look at them.
@@ -50,10 +51,7 @@ OTHERS = {
 
 
 def parsed(target: Path, variables: dict[str, Any]) -> dict[str, Any]:
-    command = [str(dbt_project.DBT_EXECUTABLE), "--quiet", "parse", "--target-path", str(target)]
-    command += ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
-    command += ["--log-path", str(target), "--vars", json.dumps(variables)]
-    subprocess.run(command, check=True, capture_output=True)
+    dbt_runner.run_dbt(["parse"], target=target, variables=variables, environment={})
     manifest = json.loads((target / "manifest.json").read_text())
     kept = ("config", "alias", "schema", "columns", "raw_code")
     return {
@@ -115,14 +113,17 @@ def test_dbt_goes_on_after_a_table_larger_than_memory(tmp_path: Path) -> None:
         "select count(*) as row_count from {{ ref('large') }}"
     )
     warehouse = tmp_path / "warehouse.duckdb"
-    command = [str(dbt_project.DBT_EXECUTABLE), "run", "--project-dir", str(tmp_path)]
+    command = [Path(sys.executable).with_name("dbt"), "run", "--project-dir", tmp_path]
     environment = os.environ | {
         "WINBACK_WAREHOUSE": str(warehouse),
         "WINBACK_MEMORY_LIMIT": "250MB",
         "WINBACK_SPILL": str(tmp_path / "spill"),
     }
     result = subprocess.run(
-        [*command, "--profiles-dir", str(DBT_DIR)], capture_output=True, text=True, env=environment
+        [*map(str, command), "--profiles-dir", str(DBT_DIR)],
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     assert result.returncode == 0, result.stdout
     with duckdb.connect(str(warehouse), read_only=True) as connection:

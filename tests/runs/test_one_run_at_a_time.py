@@ -1,20 +1,21 @@
-"""The lock of a source, what killed runs leave, and dbt that ends with its parent."""
+"""The lock of a source, and what killed runs leave."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from dagster_project.models.dbt_project import DBT_EXECUTABLE
 from dagster_project.paths import SourcePaths
-from dagster_project.runs import locking
-from dagster_project.runs.locking import fail_dead_runs, living_run, source_lock
+from dagster_project.runs import bookkeeping, locking
+from dagster_project.runs.bookkeeping import fail_dead_runs
+from dagster_project.runs.locking import living_run, source_lock
 
 HOLD = """
 import sys, time
@@ -117,38 +118,6 @@ def test_dead_runs_are_marked_failed_and_living_ones_left_alone(
             ended.run_id: dg.DagsterRunStatus.SUCCESS,
         }
         # The waiting one has ended without a word and left no mark; start-up time is over.
-        monkeypatch.setattr(locking, "START_UP_SECONDS", -1)
+        monkeypatch.setattr(bookkeeping, "START_UP", timedelta(seconds=-1))
         assert fail_dead_runs(paths, instance) == [waiting.run_id]
     assert list(paths.alive.iterdir()) == []
-
-
-def test_dbt_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    # A parent that starts dbt (with a model that never ends would need a project: dbt's own
-    # start-up takes long enough) and tells its id.
-    program = (
-        "import subprocess, sys, time; "
-        "child = subprocess.Popen([sys.argv[1], 'debug', '--project-dir', sys.argv[2]], "
-        "stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); "
-        "print(child.pid, flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(DBT_EXECUTABLE), str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as parent:
-        child = int(parent.stdout.readline())
-        time.sleep(0.7)
-        assert is_running(child)
-        parent.kill()
-    deadline = time.monotonic() + 10
-    while is_running(child):
-        assert time.monotonic() < deadline, "dbt goes on without its parent"
-        time.sleep(0.05)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"

@@ -1,7 +1,10 @@
 """What tests of several folders share: a small made-up shop, `winback` as a process, and dbt."""
 
+import contextlib
 import csv
 import fcntl
+import gc
+import io
 import json
 import os
 import random
@@ -15,12 +18,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.cli.main import dbtRunner
-
-from dagster_project.models import dbt_project
-from dagster_project.models.dbt_executable import PARSED_PROJECT, read_parsed
-from dagster_project.paths import DBT_DIR, SourcePaths
+from dagster_project.cli.main import main
+from dagster_project.models import dbt_project, dbt_runner
+from dagster_project.paths import SourcePaths
 
 SHOP = "shop"
 FIRST_DAY, LAST_DAY = date(2024, 1, 1), date(2024, 3, 31)
@@ -56,6 +56,7 @@ tables:
       email: email
       phone: phone
 """
+LIVE_YML = SHOP_YML.replace("kind: finished", "kind: live").replace("last_day: 2024-03-31\n", "")
 WINBACK = Path(sys.executable).with_name("winback")
 # A run takes some ten seconds, on a busy machine a minute; one that hangs shall not hold the
 # tests for their whole timeout.
@@ -73,7 +74,25 @@ class Outcome:
 
 
 def winback(*arguments: object, data_dir: Path, **environment: str) -> Outcome:
-    """Run `winback` to its end as a process of its own."""
+    """Run `winback` to its end in this process, which has loaded all libraries already."""
+    output, messages, code = io.StringIO(), io.StringIO(), 0
+    former, collecting = dict(os.environ), gc.get_threshold()
+    os.environ.update(environment)
+    started = time.monotonic()
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(messages):
+            main([*map(str, arguments), "--data-dir", str(data_dir)])
+    except SystemExit as end:
+        code = end.code
+    finally:
+        os.environ.clear()
+        os.environ.update(former)
+        gc.set_threshold(*collecting)
+    return Outcome(code, output.getvalue(), messages.getvalue(), time.monotonic() - started)
+
+
+def winback_process(*arguments: object, data_dir: Path, **environment: str) -> Outcome:
+    """Run `winback` to its end as a process of its own, as a person does."""
     started = time.monotonic()
     with start_winback(*arguments, data_dir=data_dir, **environment) as process:
         try:
@@ -113,7 +132,7 @@ def run_once(
         if not done.exists():
             shutil.rmtree(data_dir, ignore_errors=True)
             prepare(data_dir)
-            outcome = winback("run", "--source", source, data_dir=data_dir)
+            outcome = winback_process("run", "--source", source, data_dir=data_dir)
             assert outcome.code == 0, outcome.messages
             done.write_text(json.dumps(asdict(outcome)))
         return Outcome(**json.loads(done.read_text()))
@@ -206,52 +225,23 @@ def copy_data(data_dir: Path, target: Path) -> Path:
 
 
 def run_dbt(warehouse: Path, *arguments: str, variables: dict[str, Any] | None = None) -> None:
-    """Run dbt on a warehouse as a process of its own, as a run does it."""
-    target = warehouse.parent / "dbt"
-    command = [str(dbt_project.DBT_EXECUTABLE), *arguments, "--quiet"]
-    command += ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
-    command += ["--log-path", str(target), "--vars", json.dumps(variables or {})]
-    environment = os.environ | {
-        "DBT_TARGET_PATH": str(target),
-        "WINBACK_WAREHOUSE": str(warehouse),
-        PARSED_PROJECT: str(parsed_project(variables or {})),
-    }
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
-def parsed_project(variables: dict[str, Any]) -> Path:
-    """Return where the project parsed with these variables is, if any dbt has parsed it."""
+    """Run dbt on a warehouse, as a run does it; the project is parsed once for all tests."""
+    variables = dbt_project.default_variables() | (variables or {})
     dbt_project.manifest_path()
-    return dbt_project.parsed_project(dbt_project.default_variables() | variables)
+    dbt_runner.run_dbt(
+        arguments,
+        target=warehouse.parent / "dbt",
+        variables=variables,
+        environment={"WINBACK_WAREHOUSE": str(warehouse)},
+        parsed=dbt_project.parsed_project(variables),
+    )
 
 
-def start_dbt(target: Path, settings: dict[str, Any], last_day: date) -> Callable[..., None]:
-    """Return dbt in this process, which reads the project only once: (command, as of, *arguments).
-
-    It works on the warehouse that the environment names in `WINBACK_WAREHOUSE`.
-    """
-    options = ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR), "--quiet"]
-    options += ["--target-path", str(target), "--log-path", str(target)]
-
-    def variables(as_of: date) -> list[str]:
-        return ["--vars", json.dumps(settings | {"as_of_date": as_of.isoformat()})]
-
-    file = parsed_project(settings)
-    if file.exists():
-        parsed = read_parsed(file)
-    else:
-        outcome = dbtRunner().invoke(["parse", *options, *variables(last_day)])
-        assert outcome.success, outcome.exception
-        parsed = outcome.result
+def start_dbt(warehouse: Path, settings: dict[str, Any]) -> Callable[..., None]:
+    """Return dbt on one warehouse with one source's settings: (command, as of, *arguments)."""
 
     def dbt(command: str, as_of: date, *arguments: str) -> None:
-        runner = dbtRunner(manifest=parsed)
-        outcome = runner.invoke([command, *arguments, *options, *variables(as_of)])
-        # It would keep the file for itself, which matters only where dbt shares a process.
-        DuckDBConnectionManager.close_all_connections()
-        assert outcome.success, outcome.exception or [
-            f"{one.node.name}: {one.message}" for one in outcome.result if one.status != "success"
-        ]
+        variables = settings | {"as_of_date": as_of.isoformat()}
+        run_dbt(warehouse, command, *arguments, variables=variables)
 
     return dbt

@@ -27,7 +27,7 @@ from support.shop import (
 )
 
 from dagster_project.config.sources import load_source
-from dagster_project.defs.assets import release_assets
+from dagster_project.defs.assets.release import release_assets
 from dagster_project.defs.resources import SourceRun
 from dagster_project.gates import suites
 from dagster_project.paths import SourcePaths

@@ -59,7 +59,6 @@ def warehouse(
         if name == "online_retail":
             file = request.getfixturevalue("shared_data") / "online_retail_2010_2011.parquet"
             patch.setenv("ONLINE_RETAIL_FILES", str(file))
-        patch.setenv("WINBACK_WAREHOUSE", str(paths.warehouse))
         source = load_source(paths)
         with connect(paths) as connection:
             prepare_raw(connection)
@@ -67,7 +66,7 @@ def warehouse(
                 load_table(connection, source, paths, table, batch_id="1")
         settings = source.model_settings() | OVERRIDES.get(name, {})
         settings["first_day"] = source.first_day.isoformat()
-        dbt = start_dbt(paths.warehouse_dir / "dbt", settings, source.last_day)
+        dbt = start_dbt(paths.warehouse, settings)
         selected = "+customer_stage_history", "+customers", "+lifecycle_flow", "stage_rules"
         selected += ("value_tier_movements",)
         no_tests = "--exclude-resource-type", "test", "unit_test"
@@ -190,13 +189,12 @@ def test_a_customer_is_lost_on_the_day_after_the_last_allowed_one(
     (paths.landing / "orders.csv").write_text(
         f"customer,time,amount\nbefore,{before},10.00\nafter,{after},10.00\n"
     )
-    monkeypatch.setenv("WINBACK_WAREHOUSE", str(paths.warehouse))
     source = load_source(paths)
     with connect(paths) as connection:
         prepare_raw(connection)
         load_table(connection, source, paths, "transactions", batch_id="1")
     settings = source.model_settings() | {"first_day": source.first_day.isoformat()}
-    dbt = start_dbt(paths.warehouse_dir / "dbt", settings, source.last_day)
+    dbt = start_dbt(paths.warehouse, settings)
     no_tests = "--exclude-resource-type", "test", "unit_test"
     warehouse, found = Warehouse(paths, dbt), {}
     for number in (30, 31):

@@ -1,7 +1,7 @@
 """The gift wholesaler's real data in both its spellings; skipped where it is absent."""
 
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,9 +11,9 @@ import pytest
 from support.shop import winback
 
 from dagster_project.config.sources import load_source
-from dagster_project.defs.assets import raw_assets
+from dagster_project.defs.assets.raw import raw_assets
+from dagster_project.defs.jobs import request
 from dagster_project.defs.resources import SourceRun
-from dagster_project.defs.schedules import range_tags
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.planning import Plan
 
@@ -96,7 +96,7 @@ def test_seven_daily_files_are_seven_days_and_one_again_changes_nothing(
             [transactions],
             instance=instance,
             resources={"source_run": SourceRun(source_name=SOURCE, data_dir=str(tmp_path))},
-            tags=range_tags(Plan(day, day, has_changes=True)),
+            tags=request(Plan(day, day, True, datetime.now(UTC)))["tags"],
         )
     assert result.success
     assert counts() == before

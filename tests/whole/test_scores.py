@@ -459,10 +459,9 @@ def test_scores_as_of_a_past_day_use_nothing_after_it(
     future += [f"{line.split()[0]} 9999 19980401 1 -500.00" for line in past[:200]]
     assert len(past) > 5000
     assert len(future) > 1000
-    monkeypatch.setenv("WINBACK_WAREHOUSE", str(paths.warehouse))
     source = load_source(paths)
     settings = source.model_settings() | {"first_day": source.first_day.isoformat()}
-    dbt = start_dbt(paths.warehouse_dir / "dbt", settings, as_of)
+    dbt = start_dbt(paths.warehouse, settings)
     found = []
     for name, part in (("past", past), ("future", future)):
         (paths.landing / f"{name}.txt").write_text("\n".join(part))
