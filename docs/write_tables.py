@@ -8,6 +8,7 @@ are found by the table's name. So nothing here is to be changed when a table is 
 
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,14 @@ from dagster_project.paths import DBT_DIR, EXPECTATIONS_DIR, PROJECT_DIR
 from dagster_project.release import releases
 
 PAGE = PROJECT_DIR / "docs" / "tables.md"
+INDEX = PROJECT_DIR / "DECISIONS.md"
 OPENING = """\
 # The published tables
 
 In schema `main` of `data/published/<source>/winback.duckdb`; every table and column carries a
-comment (`select table_name, comment from duckdb_tables()`), which is its description in the yml named
-as its contract. Money stands beside its `currency`. The words are told in [words.md](words.md).
+comment (`select table_name, comment from duckdb_tables()`), which is its description in the yml
+named as its contract. Money stands beside its `currency`. The words are told in
+[words.md](words.md).
 
 <!-- Written by docs/write_tables.py from the models' yml: change those and run it again. -->
 """
@@ -61,10 +64,11 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """Return the published tables by subject and name.
+    """Return the published tables by subject, in the order of the decisions' index, and name.
 
     Raises:
         KeyError: a table without question, example or decision in its `meta`.
+        ValueError: its subject has no decisions.
     """
     nodes = [
         node
@@ -72,7 +76,8 @@ def entries() -> list[Entry]:
         if node["resource_type"] in ("model", "seed") and node["schema"] == "marts"
     ]
     found = [*map(_of_dbt, nodes), *_of_history()]
-    return sorted(found, key=lambda entry: (entry.subject, entry.name))
+    subjects = re.findall(r"^## .*decisions/(\w+)\.md", INDEX.read_text(), re.MULTILINE)
+    return sorted(found, key=lambda entry: (subjects.index(entry.subject), entry.name))
 
 
 def page() -> str:
@@ -85,15 +90,17 @@ def page() -> str:
     for entry in listed:
         if entry.subject != subject:
             subject = entry.subject
-            parts.append(f"## {subject.replace('_', ' ').capitalize()}\n")
+            # Not the bare subject: its anchor can be that of a table.
+            parts.append(f"## About {subject.replace('_', ' ')}\n")
         parts.append(_section(entry))
     return "\n".join(parts)
 
 
 def _section(entry: Entry) -> str:
+    description = textwrap.fill(entry.description, 100, break_on_hyphens=False)
     files = "\n".join(f"- {label}: {links}" for label, links in entry.files)
     return (
-        f"### `{entry.name}`\n\n*{entry.question}*\n\n{entry.description}\n\n"
+        f"### `{entry.name}`\n\n*{entry.question}*\n\n{description}\n\n"
         f"```sql\n{entry.example.strip()}\n```\n\n{files}\n"
     )
 

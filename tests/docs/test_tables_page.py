@@ -67,7 +67,7 @@ def test_a_table_that_says_nothing_of_itself_is_refused(monkeypatch: pytest.Monk
         "nodes": manifest["nodes"] | {node["unique_id"]: node | {"meta": meta}},
     }
     monkeypatch.setattr(dbt_project, "manifest", lambda: mute)
-    with pytest.raises(KeyError, match="spend_by_tenure: .* no example"):
+    with pytest.raises(KeyError, match=r"spend_by_tenure: .* no example"):
         writer["page"]()
 
 
