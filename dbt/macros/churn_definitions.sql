@@ -1,20 +1,4 @@
 {#-
-    The versions of a setting by the day from which each is valid, with the day before which the next
-    takes over.
--#}
-{% macro versions_of(setting) -%}
-    {%- set versions = [] -%}
-    {%- for version in var(setting) -%}
-        {%- do versions.append(dict(
-            version,
-            valid_before=loop.nextitem.valid_from if loop.nextitem is defined else "9999-12-31",
-        )) -%}
-    {%- endfor -%}
-    {{ return(versions) }}
-{%- endmacro %}
-
-
-{#-
     The calendar of every declared season: from the season before the first business day to the
     one that a silence beginning on the as-of date waits for. A silence waits for the first season
     that begins after it.

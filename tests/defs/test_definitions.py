@@ -101,7 +101,7 @@ def test_every_asset_key_is_a_layer_and_a_table_known_here(graph) -> None:
         *(
             (layer, file.stem)
             for layer in ("staging", "intermediate")
-            for file in (DBT_DIR / "models" / layer).glob("*.sql")
+            for file in (DBT_DIR / "models" / layer).rglob("*.sql")
         ),
         ("release", "candidate"),
         ("release", "current"),

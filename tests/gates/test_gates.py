@@ -1486,10 +1486,11 @@ def test_raw_suites_know_the_canonical_columns(table: canonical.Table) -> None:
 
 
 def test_release_suites_know_the_published_columns() -> None:
-    marts = yaml.safe_load((DBT_DIR / "models" / "marts" / "_marts__models.yml").read_text())
+    marts = (DBT_DIR / "models" / "marts").rglob("_*__models.yml")
     columns = {
         model["name"]: {one["name"]: one["data_type"] for one in model["columns"]}
-        for model in marts["models"]
+        for file in marts
+        for model in yaml.safe_load(file.read_text())["models"]
     }
     seeds = yaml.safe_load((DBT_DIR / "seeds" / "_seeds.yml").read_text())
     columns |= {seed["name"]: seed["config"]["column_types"] for seed in seeds["seeds"]}

@@ -94,7 +94,7 @@ def test_a_parsed_project_older_than_a_model_is_not_used(
     file = dbt_project.parsed_project(defaults)
     file.touch()
     assert dbt_project.parsed_project(defaults).exists()
-    model = (DBT_DIR / "models" / "marts" / "customers.sql").stat().st_mtime
+    model = (DBT_DIR / "models" / "marts" / "customers" / "customers.sql").stat().st_mtime
     os.utime(file, (model - 1, model - 1))
     assert not dbt_project.parsed_project(defaults).exists()
 

@@ -40,7 +40,7 @@ from dagster_project.warehouse import connect
 
 MODELS = DBT_DIR / "models"
 SEEDS = DBT_DIR / "seeds"
-MARTS = sorted(path.stem for path in (MODELS / "marts").glob("*.sql"))
+MARTS = sorted(path.stem for path in (MODELS / "marts").rglob("*.sql"))
 ONE_DAY = timedelta(days=1)
 YEAR = 365 * ONE_DAY
 NO_VALUE = Decimal(0)
@@ -374,7 +374,8 @@ def test_marts_accept_no_value_that_is_not_listed(empty: SourcePaths) -> None:
     """DuckDB holds the checks of the tables it has built, and so refuses other values."""
     listed = {
         (model["name"], column["name"]): constraint["expression"].split(" in ")[1]
-        for model in yaml.safe_load((MODELS / "marts" / "_marts__models.yml").read_text())["models"]
+        for path in (MODELS / "marts").rglob("_*__models.yml")
+        for model in yaml.safe_load(path.read_text())["models"]
         for column in model["columns"]
         for constraint in column.get("constraints", [])
         if constraint["type"] == "check"
@@ -455,7 +456,7 @@ def labels_of_models() -> dict[str, set[str]]:
     """Return the labels the cases of each model can give, those of its macros included."""
     macros = {
         name: labels_given_by(path.read_text())
-        for path in (DBT_DIR / "macros").glob("*.sql")
+        for path in (DBT_DIR / "macros").rglob("*.sql")
         for name in re.findall(r"macro (\w+)\(", path.read_text())
     }
     labels = {}

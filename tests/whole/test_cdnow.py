@@ -1,7 +1,6 @@
 """The whole pipeline over the CDNOW sample, against published figures and plain Python."""
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -15,7 +14,7 @@ import duckdb
 import pytest
 from support.shop import Outcome, winback
 
-from dagster_project.paths import PROJECT_DIR, SourcePaths
+from dagster_project.paths import SourcePaths
 from dagster_project.release.releases import file_hash
 
 SOURCE = "cdnow_sample"
@@ -267,17 +266,6 @@ def test_every_published_column_is_described(published: duckdb.DuckDBPyConnectio
         ).fetchall()
         == []
     )
-
-
-def test_the_questions_of_the_readme_have_answers(published: duckdb.DuckDBPyConnection) -> None:
-    readme = (PROJECT_DIR / "README.md").read_text()
-    tables = re.findall(r"^### `(\w+)`", readme, re.MULTILINE)
-    questions = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
-    listed = published.execute("select table_name from duckdb_tables() where not temporary")
-    assert sorted(tables) == sorted(name for (name,) in listed.fetchall())
-    for table, question in zip(tables, questions, strict=True):
-        assert re.search(rf"\b{table}\b", question), table
-        assert published.execute(question).fetchall(), question
 
 
 def test_a_second_run_finds_nothing_new_and_starts_nothing(

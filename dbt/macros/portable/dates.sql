@@ -71,12 +71,3 @@
 {% macro default__business_date(column) -%}
     cast(timezone('{{ var("time_zone") }}', timezone('UTC', {{ column }})) as date)
 {%- endmacro %}
-
-
-{#-
-    Whole months of tenure in so many days. A month of tenure is a twelfth of 365 days, so that it is
-    as long for everybody, and twelve of them are a year.
--#}
-{% macro tenure_months(days) -%}
-    cast({{ whole_quotient("12 * (" ~ days ~ ")", 365) }} as integer)
-{%- endmacro %}
