@@ -95,12 +95,15 @@ def _parse() -> None:
     MANIFEST.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=MANIFEST.parent) as target:
         variables = default_variables()
+        parsed = parsed_project(variables)
+        # With it dbt would go on from what is parsed and write no manifest.
+        parsed.unlink(missing_ok=True)
         run_dbt(
             ["parse"],
             target=Path(target),
             variables=variables,
             # Relations are named after the file of the warehouse while the project is parsed.
             environment={"WINBACK_WAREHOUSE": SourcePaths(Path(), "").warehouse.name},
-            parsed=parsed_project(variables),
+            parsed=parsed,
         )
         (Path(target) / "manifest.json").replace(MANIFEST)

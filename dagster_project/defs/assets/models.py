@@ -60,7 +60,8 @@ def _models(name: str, *, exclude: str, select: str = "fqn:*") -> dg.AssetsDefin
         selection, indirect = get_subset_selection_for_context(
             context, manifest, select, exclude, None, translator, None
         )
-        arguments = ["build", *selection]
+        # What dbt would write about the run is in Dagster's log of it.
+        arguments = ["build", "--no-write-json", *selection]
         if indirect:
             arguments += ["--indirect-selection", indirect]
         if source_run.is_full_refresh or audit.models_have_changed(paths):
