@@ -7,7 +7,7 @@ import warnings
 
 import dagster as dg
 
-from dagster_project.config.sources import Source, load_source
+from dagster_project.config.source import Source, load_source
 from dagster_project.defs import assets, checks, jobs, schedules, sensors
 from dagster_project.defs.resources import SourceRun, dbt_resource
 from dagster_project.paths import DEFAULT_SOURCE, SourcePaths, default_data_dir, setting

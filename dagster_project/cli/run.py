@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 
-from dagster_project.config.sources import Source
+from dagster_project.config.source import Source
 from dagster_project.errors import GateBlockedError, WinbackError
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 from dagster_project.release import audit, releases

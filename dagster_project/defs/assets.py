@@ -20,10 +20,11 @@ from dagster_dbt import (
 
 from dagster_project.cli import summary
 from dagster_project.config import canonical
-from dagster_project.config.sources import Source
+from dagster_project.config.source import Source
 from dagster_project.defs.resources import SourceRun
-from dagster_project.loading import loader
-from dagster_project.loading.loader import ALL_DAYS, DayRange, LoadReport
+from dagster_project.loading.days import ALL_DAYS, DayRange
+from dagster_project.loading.load import LoadReport, load_table
+from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.models import dbt_project
 from dagster_project.release import audit, releases
 from dagster_project.runs.progress import show_models_only
@@ -117,8 +118,8 @@ def _load(
     context: dg.AssetExecutionContext, source_run: SourceRun, table: str, days: DayRange
 ) -> dg.MaterializeResult:
     with connect(source_run.paths) as connection:
-        loader.prepare_raw(connection)
-        report = loader.load_table(
+        prepare_raw(connection)
+        report = load_table(
             connection,
             source_run.source,
             source_run.paths,

@@ -15,7 +15,7 @@ import dagster as dg
 from dagster_dbt import DbtCliResource
 from pydantic import Field
 
-from dagster_project.config.sources import Source, load_source
+from dagster_project.config.source import Source, load_source
 from dagster_project.models import dbt_project
 from dagster_project.models.dbt_executable import PARSED_PROJECT
 from dagster_project.paths import DBT_DIR, SourcePaths

@@ -6,7 +6,7 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 
-from dagster_project.config.sources import Source, load_source
+from dagster_project.config.source import Source, load_source
 from dagster_project.defs.jobs import DAILY
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.planning import Plan, plan_load

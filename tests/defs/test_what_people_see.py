@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from support.shop import LAST_DAY, make_shop, write_csv
 
-from dagster_project.config.sources import load_source
+from dagster_project.config.source import load_source
 from dagster_project.defs import checks
 from dagster_project.defs.assets import _with_row_counts, model_assets, raw_assets
 from dagster_project.defs.resources import SourceRun

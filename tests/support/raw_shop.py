@@ -7,9 +7,10 @@ from typing import Any
 
 import duckdb
 
-from dagster_project.config import canonical, sources
-from dagster_project.loading import loader
-from dagster_project.loading.loader import LoadReport
+from dagster_project.config import canonical
+from dagster_project.config.source import load_source
+from dagster_project.loading.load import LoadReport, load_table
+from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import SourcePaths
 
 HEAD = """\
@@ -43,7 +44,7 @@ class Shop:
         self.connection = connection
         self.batch = 0
         self.configure(**parts)
-        loader.prepare_raw(connection)
+        prepare_raw(connection)
 
     def configure(self, **parts: str) -> None:
         """Write the source's file anew; parts are indented as they shall stand in it."""
@@ -52,7 +53,7 @@ class Shop:
         file = self.paths.data_dir / "sources" / "shop.yml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(HEAD.format(**(defaults | empty | parts)), encoding="utf-8")
-        self.source = sources.load_source(self.paths)
+        self.source = load_source(self.paths)
 
     def put(self, name: str, content: str | bytes) -> Path:
         """Write a file into the landing folder."""
@@ -64,7 +65,7 @@ class Shop:
     def load(self, table: str = "transactions", **options: Any) -> LoadReport:
         """Load a table as the next batch."""
         self.batch += 1
-        return loader.load_table(
+        return load_table(
             self.connection, self.source, self.paths, table, batch_id=f"b{self.batch}", **options
         )
 
