@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,23 @@ tables:
 {table}
 {tables}
 """
+
+
+# A file's columns, and parts of the source's file.
+HEADER = "customer,day,amount\n"
+ID = "      transaction_id: id"
+HEADER_WITH_NOTE = "customer,day,amount,note\n"
+NOTE = "      category: note"
+
+
+def lines(*rows: str) -> str:
+    """Return the text of a file with those rows."""
+    return HEADER + "\n".join(rows) + "\n"
+
+
+def day(number: int) -> date:
+    """Return that day of January 2024."""
+    return date(2024, 1, number)
 
 
 class Shop:
@@ -111,3 +129,9 @@ def open_shop(folder: Path, **parts: str) -> Iterator[Shop]:
     with duckdb.connect() as connection:
         connection.execute("set threads = 2")
         yield Shop(folder, connection, **parts)
+
+
+def loaded_notes(shop: Shop) -> list[str | None]:
+    """Load the transactions of a shop that maps `NOTE`; return the notes."""
+    shop.load()
+    return shop.values("category")
