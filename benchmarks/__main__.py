@@ -21,7 +21,7 @@ from benchmarks.measuring import (
     winback,
 )
 from benchmarks.phases import PHASES, node_seconds, phase_seconds
-from dagster_project.config.sources import load_source
+from dagster_project.config.source import load_source
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import literal
 

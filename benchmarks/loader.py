@@ -8,8 +8,9 @@ import json
 import time
 from pathlib import Path
 
-from dagster_project.config.sources import load_source
-from dagster_project.loading import loader
+from dagster_project.config.source import load_source
+from dagster_project.loading.load import load_table
+from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import SourcePaths, setting
 from dagster_project.warehouse import connect
 
@@ -29,9 +30,9 @@ def load(paths: SourcePaths, database: Path) -> float:
     source = load_source(paths)
     started = time.monotonic()
     with connect(paths, database) as connection:
-        loader.prepare_raw(connection)
+        prepare_raw(connection)
         for table in source.tables:
-            loader.load_table(connection, source, paths, table, batch_id="benchmark")
+            load_table(connection, source, paths, table, batch_id="benchmark")
         connection.execute("checkpoint")
     return time.monotonic() - started
 

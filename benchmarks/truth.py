@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.measuring import Measured, data_directory, markdown_table, winback
-from dagster_project.config.sources import load_source
+from dagster_project.config.source import load_source
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import literal
 

@@ -7,7 +7,7 @@ import warnings
 
 import dagster as dg
 
-from dagster_project.config.sources import Source, load_source
+from dagster_project.config.source import Source, load_source
 from dagster_project.defs import checks, jobs, schedules, sensors
 from dagster_project.defs.assets import models, raw, release, scores
 from dagster_project.defs.resources import SourceRun

@@ -153,10 +153,10 @@ def _say(text: str) -> None:
 
 def _run(parsed: argparse.Namespace) -> None:
     from dagster_project.cli import run, summary
-    from dagster_project.config import sources
+    from dagster_project.config.source import load_source
 
     paths = _paths(parsed)
-    source = sources.load_source(paths)
+    source = load_source(paths)
     run.prepare_dagster_home(paths)
     release, is_new = run.run(
         source,
@@ -174,7 +174,7 @@ def _run(parsed: argparse.Namespace) -> None:
 
 
 def _sources(parsed: argparse.Namespace) -> None:
-    from dagster_project.config import sources
+    from dagster_project.config.source import load_source, source_files
 
     data_dir = _data_dir(parsed)
     if parsed.check:
@@ -182,18 +182,18 @@ def _sources(parsed: argparse.Namespace) -> None:
         return
     if parsed.source:
         raise ConfigurationError("--source goes with --check; add it, or leave --source out.")
-    for name in sources.source_files(data_dir):
-        source = sources.load_source(SourcePaths(data_dir, name))
+    for name in source_files(data_dir):
+        source = load_source(SourcePaths(data_dir, name))
         until = source.last_day or "yesterday"
         print(f"{name:<18}{source.first_day} to {until}  {source.currency}  {source.description}")
 
 
 def _simulate(parsed: argparse.Namespace) -> None:
-    from dagster_project.config import sources
+    from dagster_project.config.source import load_source
     from dagster_project.simulation import simulation
 
     paths = _paths(parsed)
-    source = sources.load_source(paths)
+    source = load_source(paths)
     business = simulation.simulate(source, paths, lines=parsed.lines, seed=parsed.seed, say=_say)
     print(
         f"{business.line_count:,} lines ({business.return_count:,} of them returns) of "
@@ -208,24 +208,27 @@ def _check_sources(data_dir: Path, names: list[str] | None) -> None:
     """Print the active churn definition of each source; tell every fault before giving up."""
     from datetime import UTC, datetime
 
-    from dagster_project.config import churn, sources
+    from dagster_project.config.churn_estimate import published_estimate
+    from dagster_project.config.churn_words import describe
+    from dagster_project.config.source import load_source, source_files
+    from dagster_project.config.versions import in_force
 
-    names = names or list(sources.source_files(data_dir))
+    names = names or list(source_files(data_dir))
     faulty = []
     for name in names:
         paths = SourcePaths(data_dir, name)
         try:
-            source = sources.load_source(paths)
+            source = load_source(paths)
         except ConfigurationError as error:
             _say(f"winback: {error}")
             faulty.append(name)
             continue
         as_of = source.last_complete_day(datetime.now(UTC))
         definitions = source.churn_definitions
-        active = churn.in_force(definitions, as_of)
-        estimate = churn.published_estimate(paths.current, definitions, active)
+        active = in_force(definitions, as_of)
+        estimate = published_estimate(paths.current, definitions, active)
         print(f"{name}: industry {source.industry or 'not named'}, as of {as_of}")
-        for line in churn.describe(definitions, as_of, estimate):
+        for line in describe(definitions, as_of, estimate):
             print(f"  {line}", flush=True)
     if faulty:
         raise ConfigurationError(
@@ -234,11 +237,11 @@ def _check_sources(data_dir: Path, names: list[str] | None) -> None:
 
 
 def _releases(parsed: argparse.Namespace) -> None:
-    from dagster_project.config import sources
+    from dagster_project.config.source import load_source
     from dagster_project.release import releases
 
     paths = _paths(parsed)
-    sources.load_source(paths)
+    load_source(paths)
     found = releases.list_releases(paths)
     if not found:
         print(f"No release of {paths.source} yet; make one with `winback run`.")
@@ -259,12 +262,12 @@ def _releases(parsed: argparse.Namespace) -> None:
 
 
 def _rollback(parsed: argparse.Namespace) -> None:
-    from dagster_project.config import sources
+    from dagster_project.config.source import load_source
     from dagster_project.release import releases
     from dagster_project.runs.locking import source_lock
 
     paths = _paths(parsed)
-    sources.load_source(paths)
+    load_source(paths)
     with source_lock(paths, _say):
         releases.recover(paths)
         release = releases.rollback(paths, parsed.release_id)
@@ -273,12 +276,12 @@ def _rollback(parsed: argparse.Namespace) -> None:
 
 def _ui(parsed: argparse.Namespace) -> None:
     from dagster_project.cli import run
-    from dagster_project.config import sources
+    from dagster_project.config.source import load_source
     from dagster_project.models import dbt_project
     from dagster_project.paths import PROJECT_DIR
 
     paths = _paths(parsed)
-    sources.load_source(paths)
+    load_source(paths)
     run.prepare_dagster_home(paths)
     dbt_project.manifest_path()
     dg = Path(sys.executable).with_name("dg")

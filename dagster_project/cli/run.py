@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
-from dagster_project.config.sources import Source
+from dagster_project.config.source import Source
 from dagster_project.errors import WinbackError
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 from dagster_project.release import audit, releases

@@ -4,8 +4,10 @@ from typing import Any
 
 import duckdb
 
-from dagster_project.config import churn
-from dagster_project.config.sources import Source
+from dagster_project.config.churn_estimate import published_estimate
+from dagster_project.config.churn_words import threshold_text
+from dagster_project.config.source import Source
+from dagster_project.config.versions import in_force
 from dagster_project.paths import SourcePaths
 from dagster_project.release.releases import Release
 
@@ -106,9 +108,9 @@ def summarise(paths: SourcePaths, source: Source, release: Release) -> str:
 
 def _definition(paths: SourcePaths, source: Source, release: Release) -> str:
     versions = source.churn_definitions
-    active = churn.in_force(versions, release.as_of)
+    active = in_force(versions, release.as_of)
     release_dir = paths.release_file(release.release_id).parent
-    return churn.threshold_text(active, churn.published_estimate(release_dir, versions, active))
+    return threshold_text(active, published_estimate(release_dir, versions, active))
 
 
 def _backtest_lines(backtest: list[dict[str, Any]]) -> list[str]:

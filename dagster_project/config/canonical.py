@@ -23,6 +23,7 @@ SQL_TYPES: dict[Kind, str] = {
 # Amounts are read with six decimals and rounded once, so that the original stays beside them.
 # 18 digits fit a machine word: wider decimals take a hundred times as long to round.
 EXACT_NUMBER = "DECIMAL(18,6)"
+NUMBERS: tuple[Kind, ...] = ("money", "number", "rate")
 KIND_NAMES: dict[Kind, str] = {
     "id": "an id",
     "text": "text",
@@ -34,6 +35,13 @@ KIND_NAMES: dict[Kind, str] = {
     "count": "a whole number",
     "flag": "true or false",
 }
+
+
+def expression_type(kind: Kind) -> str:
+    """Return the SQL type in which a source's expressions see a column of that kind."""
+    if kind in NUMBERS:
+        return EXACT_NUMBER
+    return "TIMESTAMPTZ" if kind == "timestamp" else SQL_TYPES[kind]
 
 
 @dataclass(frozen=True)

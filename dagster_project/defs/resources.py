@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from dagster_project.config.sources import Source, load_source
+from dagster_project.config.source import Source, load_source
 from dagster_project.paths import SourcePaths
 from dagster_project.release import releases
 from dagster_project.runs.bookkeeping import fail_dead_runs, requested_at

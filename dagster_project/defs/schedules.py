@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from dagster_project.config.sources import Source, load_source
+from dagster_project.config.source import Source, load_source
 from dagster_project.defs.jobs import DAILY, request
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.planning import plan_load

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from dagster_project.config.sources import Source, load_source
+from dagster_project.config.source import Source, load_source
 from dagster_project.defs.jobs import DAILY, request
 from dagster_project.errors import WinbackError
-from dagster_project.loading import readers
+from dagster_project.loading.files import find_files
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.planning import plan_load
 
@@ -56,7 +56,7 @@ def _signature(source: Source, paths: SourcePaths) -> str:
     """Return a hash of the names, sizes and times of the source's files."""
     digest = hashlib.sha256()
     for declared in source.tables.values():
-        for file in readers.find_files(declared.files, paths.landing):
+        for file in find_files(declared.files, paths.landing):
             status = file.path.stat()
             digest.update(f"{file.name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

@@ -7,68 +7,25 @@ Typing never fails a load: what cannot be typed becomes null and leaves the row 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
 
 from dagster_project.config import canonical
-from dagster_project.config.sources import (
+from dagster_project.config.source import Source
+from dagster_project.config.tables import (
     FromColumn,
     FromConstant,
     FromLookup,
     FromSql,
-    Source,
     TableSource,
 )
 from dagster_project.errors import ConfigurationError
-from dagster_project.loading.readers import ReadableFile
+from dagster_project.loading.pseudonyms import pseudonym
+from dagster_project.loading.readers import ReadableFile, columns_of
+from dagster_project.loading.values import GivenValue
 from dagster_project.warehouse import identifier, literal
 
-# Shapes that are a person's address rather than an id: an e-mail address, a number with an
-# international prefix or with separators, a Chinese mobile number.
-CONTACT_SHAPE = r"@|^\+\d[\d ().-]{6,}$|^\(?\d{2,5}\)?[ .-]\d{3,}[ .-]\d{2,}$|^1[3-9]\d{9}$"
-PSEUDONYM_LENGTH = 24
 # A large quantity times a price needs more digits than fit a machine word.
 WIDE_NUMBER = "DECIMAL(28,6)"
-NUMBERS = ("money", "number", "rate")
-FLOATS = ("FLOAT", "DOUBLE")
-INTEGERS = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "UBIGINT", "UINTEGER")
-# Types whose values a declared date format applies to.
-FORMATTED = ("VARCHAR", "BIGINT", "INTEGER")
-TIME_DIRECTIVES = ("%H", "%-H", "%I", "%-I", "%T", "%X", "%c")
-# What a column's name looks like; without a header line a first row may be taken for one.
-COLUMN_NAME = re.compile(r"[^\W\d][^@]{0,60}")
-
-
-@dataclass(frozen=True)
-class _Field:
-    """A value as the file (or a lookup) gives it: its SQL, its type, and what it shall become."""
-
-    sql: str
-    type: str
-    kind: canonical.Kind
-    decimal: str
-    null_values: tuple[str, ...]
-
-    @cached_property
-    def value(self) -> str:
-        """SQL for the value, null where the file means none."""
-        if self.type in FLOATS:
-            return f"nullif({self.sql}, 'nan'::{self.type})"
-        return self.sql
-
-    @cached_property
-    def text(self) -> str:
-        """SQL for the trimmed text of the value, null where the file means none."""
-        if self.type == "VARCHAR":
-            # Trimming walks through every character; few values need it.
-            padded = f"prefix({self.sql}, ' ') or suffix({self.sql}, ' ')"
-            text = f"nullif(case when {padded} then trim({self.sql}) else {self.sql} end, '')"
-        else:
-            text = f"{self.value}::varchar"
-        if not self.null_values:
-            return text
-        nulls = ", ".join(literal(null) for null in self.null_values)
-        return f"case when {text} not in ({nulls}) then {text} end"
 
 
 @dataclass(frozen=True)
@@ -97,7 +54,7 @@ class TableMapping:
         """
         fields = self._fields(file)
         bare = {
-            name: self._is_bare_date(one)
+            name: one.is_bare_date
             for name, one in fields.items()
             if one.kind == "timestamp" and self.zone != self.source.time_zone
         }
@@ -112,7 +69,7 @@ class TableMapping:
         wide = [
             f"{identifier(name)}::{WIDE_NUMBER} as {identifier(name)}"
             for name, one in fields.items()
-            if computed and one.kind in NUMBERS
+            if computed and one.kind in canonical.NUMBERS
         ]
         mapped = [f"{self._value(one)} as {identifier(one.name)}" for one in self.table.columns]
         mapped += [identifier(name) for name in self.declared.inputs]
@@ -176,7 +133,10 @@ class TableMapping:
     def normal_key(self, match: str, sql: str, sql_type: str) -> str:
         """Return SQL that writes a lookup's key as the column it is matched with is written."""
         kind = self.table.column(match).kind
-        return self._typed(match, _Field(sql, sql_type, kind, self.declared.decimal, ()))
+        given = GivenValue(
+            sql, sql_type, kind, self.declared.decimal, (), self.declared.date_format
+        )
+        return self._typed(match, given)
 
     def _spellings(self) -> dict[str, tuple[tuple[str, ...], canonical.Kind]]:
         """Return the accepted names and the kind of what comes from a column of the file."""
@@ -189,7 +149,7 @@ class TableMapping:
             name: (given.column, given.type) for name, given in self.declared.inputs.items()
         }
 
-    def _fields(self, file: ReadableFile) -> dict[str, _Field]:
+    def _fields(self, file: ReadableFile) -> dict[str, GivenValue]:
         """Return what every column and input is read from, lookups included.
 
         Raises:
@@ -201,7 +161,7 @@ class TableMapping:
                 "attribute": ("unpivoted_attribute", "VARCHAR"),
                 "value": ("unpivoted_value", "VARCHAR"),
             }
-        style = (self.declared.decimal, self.declared.null_values)
+        style = (self.declared.decimal, self.declared.null_values, self.declared.date_format)
         found = {}
         for name, (spellings, kind) in self._spellings().items():
             match = next((given for given in spellings if given in available), None)
@@ -217,77 +177,39 @@ class TableMapping:
                     f"{place}: {file.file.name} has several columns named {match}. "
                     "Give each its own name."
                 )
-            found[name] = _Field(*available[match], kind, *style)
+            found[name] = GivenValue(*available[match], kind, *style)
         for name, mapping in self.declared.columns.items():
             if isinstance(mapping, FromLookup):
                 column = lookup_column(mapping.lookup, mapping.column)
                 lookup = self.declared.lookups[mapping.lookup]
-                found[name] = _Field(
+                found[name] = GivenValue(
                     column,
                     self.lookup_types[column],
                     self.table.column(name).kind,
                     lookup.decimal,
                     lookup.null_values,
+                    self.declared.date_format,
                 )
         return found
 
-    def _typed(self, name: str, given: _Field) -> str:
+    def _typed(self, name: str, given: GivenValue) -> str:
         """Return SQL for a value in the type that expressions see, null if it has no such type."""
         match given.kind:
             case "id":
-                normal = normal_id(given)
-                return self._pseudonym(normal) if name == "customer_id" else normal
+                if name == "customer_id":
+                    return pseudonym(given.normal_id, self.source.pseudonymise_ids)
+                return given.normal_id
             case "text":
                 return given.text
             case "timestamp":
-                return self._moment(given)
+                return given.moment
             case "date":
-                return self._day(self._moment(given), self._is_bare_date(given))
+                return self._day(given.moment, given.is_bare_date)
             case "flag":
-                return f"try_cast({given.text} as boolean)"
-        written = given.text if given.type == "VARCHAR" else given.value
-        if given.decimal == "," and given.type == "VARCHAR":
-            # Only well-placed points are thousands: 12.50 is no decimal-comma number.
-            shape = r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?"
-            pointed = f"replace(replace({written}, '.', ''), ',', '.')"
-            written = f"case when regexp_full_match({written}, '{shape}') then {pointed} end"
-        if given.kind == "count":
-            return f"try_cast({written} as bigint)"
-        return f"try_cast({written} as {canonical.EXACT_NUMBER})"
-
-    def _moment(self, given: _Field) -> str:
-        """Return SQL for a point in time; a text without a zone is in the session's zone."""
-        if self.declared.date_format and given.type in FORMATTED:
-            return f"{_parsed(given.text, self.declared.date_format)}::timestamptz"
-        written = given.text if given.type == "VARCHAR" else given.value
-        return f"try_cast({written} as timestamptz)"
-
-    def _is_bare_date(self, given: _Field) -> str:
-        """Return SQL telling whether a value is a date alone, which no zone may shift."""
-        if self.declared.date_format and given.type in FORMATTED:
-            without_time = [
-                one
-                for one in self.declared.date_format
-                if not any(directive in one for directive in TIME_DIRECTIVES)
-            ]
-            return f"{_parsed(given.text, without_time)} is not null" if without_time else "false"
-        if given.type == "VARCHAR":
-            return f"coalesce(length({given.text}) <= {len('2000-01-01')}, false)"
-        return str(given.type == "DATE").lower()
-
-    def _pseudonym(self, value: str) -> str:
-        if self.source.pseudonymise_ids == "never":
-            return value
-        key = "getvariable('pseudonym_key')"
-        hashed = f"'p-' || left(sha256({key} || lower({value})), {PSEUDONYM_LENGTH})"
-        if self.source.pseudonymise_ids == "always":
-            return f"case when {value} is not null then {hashed} end"
-        is_contact = f"regexp_matches({value}, {literal(CONTACT_SHAPE)})"
-        # A branch of its own spares short ids the pattern.
-        return (
-            f"case when length({value}) <= 6 then {value} "
-            f"when {is_contact} then {hashed} else {value} end"
-        )
+                return given.flag
+            case "count":
+                return given.whole_number
+        return given.number
 
     def _unpivoted(self, records: str, file: ReadableFile) -> str:
         if not self.declared.unpivot:
@@ -318,11 +240,11 @@ class TableMapping:
 
     def _value(self, column: canonical.Column) -> str:
         """Return SQL for a canonical column in the type that rules see."""
-        target = self.expression_type(column.kind)
+        target = canonical.expression_type(column.kind)
         match self.declared.columns.get(column.name):
             case FromColumn() | FromLookup():
                 name = identifier(column.name)
-                return f"{name}::{target}" if column.kind in NUMBERS else name
+                return f"{name}::{target}" if column.kind in canonical.NUMBERS else name
             case FromConstant(constant=constant):
                 return f"try_cast({literal(constant)} as {target})"
             case FromSql(sql=sql):
@@ -335,7 +257,7 @@ class TableMapping:
         return f"null::{target}"
 
     def _computed(self, name: str, sql: str) -> str:
-        target = self.expression_type(self.table.column(name).kind)
+        target = canonical.expression_type(self.table.column(name).kind)
         return f"try_cast(try({sql}) as {target})"
 
     def _final(self, column: canonical.Column, bare: Mapping[str, str]) -> str:
@@ -343,7 +265,7 @@ class TableMapping:
         if self.table is canonical.TRANSACTIONS and column.name in _RULED:
             return self._ruled(column.name, bare)
         name = identifier(column.name)
-        if column.kind in NUMBERS:
+        if column.kind in canonical.NUMBERS:
             return f"{name}::{column.sql_type}"
         if column.kind == "timestamp":
             return f"timezone('UTC', {self._instant(column.name, bare)})"
@@ -400,17 +322,11 @@ class TableMapping:
             parts.append(part)
         return f"concat_ws({literal(delimiter)}, {', '.join(parts)})"
 
-    def expression_type(self, kind: canonical.Kind) -> str:
-        """Return the type in which expressions see a column of that kind."""
-        if kind in NUMBERS:
-            return canonical.EXACT_NUMBER
-        return "TIMESTAMPTZ" if kind == "timestamp" else canonical.SQL_TYPES[kind]
-
 
 _RULED = canonical.DERIVED_COLUMNS["transactions"]
 
 
-def _problem(fields: Mapping[str, _Field]) -> str:
+def _problem(fields: Mapping[str, GivenValue]) -> str:
     """Return SQL for the reason that a value of a record cannot be typed."""
     # Nested, so that only values without a type are looked at again.
     problems = [
@@ -420,76 +336,6 @@ def _problem(fields: Mapping[str, _Field]) -> str:
         if one.kind not in ("id", "text")
     ]
     return f"coalesce({', '.join(['defect', *problems])})"
-
-
-def expression_fault(source: Source, name: str, key: str, expression: str) -> str | None:
-    """Return what is wrong with an SQL expression of a table, if anything, without its file.
-
-    `key` is `columns`, `line_type` or `exclude`: rules see every column of the table,
-    computed columns only what is read from files.
-    """
-    import duckdb
-
-    table, declared = canonical.TABLES[name], source.tables[name]
-    mapping = TableMapping(source, table, declared)
-    kinds = {
-        column.name: column.kind
-        for column in table.columns
-        if key != "columns"
-        or isinstance(declared.columns.get(column.name), FromColumn | FromLookup)
-    } | {name: given.type for name, given in declared.inputs.items()}
-    scope = ", ".join(
-        f"null::{mapping.expression_type(kind)} as {identifier(one)}" for one, kind in kinds.items()
-    )
-    try:
-        with duckdb.connect() as connection:
-            connection.execute(f"select try({expression}) from (select {scope}) limit 0")
-    except duckdb.Error as error:
-        problem = str(error).split("\n")[0].split(": ", 1)[-1]
-        return (
-            f"the expression `{expression}` does not work: {problem}. It can use {', '.join(kinds)}"
-        )
-    return None
-
-
-def constant_fault(source: Source, name: str, column: str, constant: object) -> str | None:
-    """Return what is wrong with a constant, if it cannot stand in its column."""
-    import duckdb
-
-    one = canonical.TABLES[name].column(column)
-    mapping = TableMapping(source, canonical.TABLES[name], source.tables[name])
-    target = mapping.expression_type(one.kind)
-    with duckdb.connect() as connection:
-        (value,) = connection.execute(
-            f"select try_cast({literal(constant)} as {target})::varchar"
-        ).fetchone()
-    if value is None:
-        return f"the constant {constant!r} is not {canonical.KIND_NAMES[one.kind]}; correct it"
-    return None
-
-
-def columns_of(file: ReadableFile) -> str:
-    """Return a sentence that names a file's columns, or says why it had better not."""
-    if all(COLUMN_NAME.fullmatch(name) for name in file.header):
-        return f"Its columns are {', '.join(file.header)}."
-    return (
-        f"Its first line holds {len(file.header)} values that do not look like names; if it is "
-        "data, declare `header: false` and `column_names`."
-    )
-
-
-def normal_id(given: _Field) -> str:
-    """Return SQL that writes an id as text: 17850.0, as spreadsheets write it, is 17850."""
-    if given.type in INTEGERS:
-        return given.text
-    if given.type in FLOATS:
-        whole = f"try_cast({given.value} as hugeint)"
-        return (
-            f"case when {given.value} = trunc({given.value}) then {whole}::varchar "
-            f"else {given.text} end"
-        )
-    whole = f"regexp_replace({given.text}, '^(-?\\d+)\\.0+$', '\\1')"
-    return f"case when contains({given.text}, '.') then {whole} else {given.text} end"
 
 
 def lookup_table(table: str, lookup: str) -> str:
@@ -510,11 +356,6 @@ def lookup_key(lookup: str) -> str:
 def _output_names(table: canonical.Table) -> list[str]:
     names = [identifier(column.name) for column in table.columns]
     return [*names, "amount_original"] if table is canonical.TRANSACTIONS else names
-
-
-def _parsed(text: str, formats: list[str] | tuple[str, ...]) -> str:
-    """Return SQL for a text read by the first of the date formats that fits."""
-    return f"try_strptime({text}, [{', '.join(literal(one) for one in formats)}])"
 
 
 def _narrow(name: str) -> str:

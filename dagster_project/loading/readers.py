@@ -1,4 +1,4 @@
-"""Reading a source's files: finding them, taking their measure, and the SQL that yields records.
+"""Reading a source's files: their measure, which are read together, and the SQL of their records.
 
 A record is one row of a file before any typing. Whatever the format, the SQL of `records_sql`
 gives the columns `file_path`, `record_number` (within its file for Parquet, over all files of the
@@ -7,27 +7,24 @@ fields, else null), `original_text` (null where it can be put together from the 
 `c1`, … in the order of the header.
 """
 
-import codecs
 import csv
 import gzip
-import hashlib
-import importlib.metadata
-import os
 import re
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import duckdb
 
-from dagster_project.config.sources import FileFormat
+from dagster_project.config.tables import FileFormat
 from dagster_project.errors import ConfigurationError, WinbackError
+from dagster_project.loading.files import SourceFile
+from dagster_project.loading.text_files import count_lines, open_bytes, recode
 from dagster_project.warehouse import identifier, literal
 
-CHUNK_BYTES = 1 << 22
 FORMATS_BY_SUFFIX = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -36,21 +33,14 @@ FORMATS_BY_SUFFIX = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-# GB 18030 reads every GBK file, and the characters GBK lacks besides.
-PYTHON_CODECS = {"utf-16": "utf-16", "latin-1": "latin-1", "gbk": "gb18030"}
-UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # No text holds this character, so a line read with it as delimiter stays whole.
 NO_DELIMITER = "\x1f"
 # SQL for what a blank line may hold.
 BLANKS = "chr(32) || chr(9) || chr(13)"
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file of a source; `name` is its identity in raw and in every message."""
-
-    name: str
-    path: Path
+# Files of one header are read together up to this many bytes, which bounds the staging table.
+BATCH_BYTES = 2 << 30
+# What a column's name looks like; without a header line a first row may be taken for one.
+COLUMN_NAME = re.compile(r"[^\W\d][^@]{0,60}")
 
 
 @dataclass(frozen=True)
@@ -68,48 +58,33 @@ class ReadableFile:
     line_count: int
 
 
-def find_files(patterns: Iterable[str], landing: Path) -> list[SourceFile]:
-    """Return the files that the patterns of a source name, sorted by name.
-
-    A pattern is a path or glob, relative to the landing folder or absolute, may hold `${ENV}` or
-    `${ENV:-default}`, or is `package:<distribution>/<path>` for a file of an installed package.
+def readable_groups(
+    connection: duckdb.DuckDBPyConnection,
+    files: Iterable[SourceFile],
+    declared: FileFormat,
+    scratch: Path,
+) -> list[list[ReadableFile]]:
+    """Measure files and group those that one call can read: same header, bounded size.
 
     Raises:
-        ConfigurationError: a variable is not set.
-        WinbackError: a path without wildcards, or a package, is missing.
+        ConfigurationError: nothing tells the format of a file.
+        WinbackError: a file cannot be read.
     """
-    found: dict[str, SourceFile] = {}
-    for pattern in patterns:
-        expanded = _expand(pattern)
-        if expanded.startswith("package:"):
-            file = _packaged(expanded.removeprefix("package:"))
-            found[file.name] = file
-            continue
-        path = landing / Path(expanded).expanduser()
-        # A file's own name may hold a bracket.
-        is_glob = any(character in expanded for character in "*?[") and not path.is_file()
-        matches = _glob(path) if is_glob else [path]
-        if not is_glob and not path.is_file():
-            raise WinbackError(
-                f"The file {path} is missing. Put it there, or correct `files: {pattern}`."
-            )
-        for match in matches:
-            inside = match.is_relative_to(landing)
-            name = (match.relative_to(landing) if inside else match).as_posix()
-            found[name] = SourceFile(name, match)
-    return [found[name] for name in sorted(found)]
-
-
-def content_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes; computed once while the file stays as it is."""
-    status = path.stat()
-    return _content_hash(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=100_000)
-def _content_hash(path: Path, size: int, changed_at: int) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    groups: dict[tuple, list[list[ReadableFile]]] = defaultdict(list)
+    sizes: dict[tuple, int] = defaultdict(int)
+    for file in files:
+        readable = measure(connection, file, declared, scratch)
+        if not readable.line_count:
+            # Nothing to read; an empty file has not even a header to bind to.
+            readable = replace(readable, header=(), column_types=())
+        shape = (readable.format, readable.header, readable.column_types)
+        size = readable.path.stat().st_size
+        if not groups[shape] or sizes[shape] + size > BATCH_BYTES:
+            groups[shape].append([])
+            sizes[shape] = 0
+        groups[shape][-1].append(readable)
+        sizes[shape] += size
+    return [group for batches in groups.values() for group in batches]
 
 
 def file_format(file: SourceFile, declared: FileFormat) -> str:
@@ -145,9 +120,9 @@ def measure(
         if format_name == "parquet":
             return _measure_parquet(connection, file)
         path = file.path
-        if declared.encoding != "utf-8" or not (lines := _count_lines(path)).has_one_ending:
-            path = _recode(file, declared.encoding, scratch)
-            lines = _count_lines(path)
+        if declared.encoding != "utf-8" or not (lines := count_lines(path)).has_one_ending:
+            path = recode(file, declared.encoding, scratch)
+            lines = count_lines(path)
         line_count = lines.count
         if format_name == "jsonl":
             header = _json_keys(connection, path)
@@ -239,33 +214,8 @@ def blank_lines(file: ReadableFile, declared: FileFormat) -> list[int]:
         return []
     else:
         blanks = b"\r\n"
-    with _open_bytes(file.path) as stream:
+    with open_bytes(file.path) as stream:
         return [number for number, line in enumerate(stream, 1) if not line.strip(blanks)]
-
-
-def lines_at(path: Path, positions: Iterable[int]) -> Iterator[int]:
-    """Yield the line (the first is 1) of each byte position; positions must be sorted."""
-    line, passed = 1, 0
-    with _open_bytes(path) as stream:
-        for position in positions:
-            while passed < position:
-                chunk = stream.read(min(CHUNK_BYTES, position - passed))
-                if not chunk:
-                    break
-                line += chunk.count(b"\n")
-                passed += len(chunk)
-            yield line
-
-
-def lines_of(path: Path, numbers: Iterable[int]) -> list[str]:
-    """Return the lines of those numbers, sorted; bytes that are no text are escaped."""
-    wanted = set(numbers)
-    with _open_bytes(path) as stream:
-        return [
-            line.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
-            for number, line in enumerate(stream, 1)
-            if number in wanted
-        ]
 
 
 def _paths(paths: Iterable[Path]) -> str:
@@ -293,89 +243,6 @@ def _read_csv(paths: str, columns: str, options: str, rejects: str | None = None
         f"read_csv({paths}, auto_detect = false, columns = {columns}, {options}, "
         f"filename = true{kept})"
     )
-
-
-def _expand(pattern: str) -> str:
-    def value(match: re.Match) -> str:
-        name, default = match.group(1), match.group(2)
-        found = os.environ.get(name) or default
-        if found is None:
-            raise ConfigurationError(
-                f"The environment variable {name} of `files: {pattern}` is not set; "
-                f"set it, or give it a default: ${{{name}:-path}}."
-            )
-        return found
-
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}", value, pattern)
-
-
-def _packaged(name: str) -> SourceFile:
-    distribution, _, path = name.partition("/")
-    try:
-        files = importlib.metadata.files(distribution) or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        # A distribution's files start with its import name, which the pattern may repeat.
-        if file.as_posix() in (path, name):
-            return SourceFile(f"package:{name}", Path(str(file.locate())))
-    raise WinbackError(
-        f"The file package:{name} is missing: install the sample data with "
-        "`pip install -c requirements.lock -e .[samples]`."
-    )
-
-
-def _glob(pattern: Path) -> list[Path]:
-    anchor = Path(pattern.anchor)
-    matches = anchor.glob(str(pattern.relative_to(anchor)))
-    return [path for path in matches if path.is_file() and not path.name.startswith(".")]
-
-
-def _open_bytes(path: Path) -> BinaryIO:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-
-
-@dataclass(frozen=True)
-class _Lines:
-    count: int
-    has_one_ending: bool
-
-
-def _count_lines(path: Path) -> _Lines:
-    """Count the lines of a text file and tell whether they all end alike."""
-    feeds = returns = pairs = 0
-    last = b"\n"
-    with _open_bytes(path) as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            feeds += chunk.count(b"\n")
-            returned = chunk.count(b"\r")
-            if returned or last == b"\r":
-                returns += returned
-                pairs += chunk.count(b"\r\n") + (last == b"\r" and chunk[:1] == b"\n")
-            last = chunk[-1:]
-    return _Lines(feeds + (last != b"\n"), returns in (0, feeds) and returns == pairs)
-
-
-def _recode(file: SourceFile, encoding: str, scratch: Path) -> Path:
-    """Write a file anew as UTF-8 with one kind of line ending."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    target = scratch / f"{hashlib.sha256(file.name.encode()).hexdigest()[:16]}.txt"
-    codec = PYTHON_CODECS.get(encoding, encoding)
-    if encoding == "utf-16":
-        with _open_bytes(file.path) as stream:
-            # Without a byte order mark it is little-endian, as Windows writes it.
-            codec = "utf-16" if stream.read(2) in UTF_16_MARKS else "utf-16-le"
-    # Lines that are not UTF-8 though declared so are rejected one by one later.
-    errors = "surrogateescape" if encoding == "utf-8" else "strict"
-    with (
-        (gzip.open if file.path.suffix == ".gz" else open)(
-            file.path, "rt", encoding=codec, errors=errors
-        ) as text,
-        target.open("w", encoding="utf-8", errors=errors, newline="") as recoded,
-    ):
-        while chunk := text.read(CHUNK_BYTES):
-            recoded.write(chunk)
-    return target
 
 
 def _csv_header(path: Path, declared: FileFormat) -> tuple[str, ...]:
@@ -422,3 +289,30 @@ def _measure_parquet(connection: duckdb.DuckDBPyConnection, file: SourceFile) ->
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
+
+
+@contextmanager
+def explained(group: Sequence[ReadableFile]) -> Iterator[None]:
+    """Turn an error of the reader into one that names the file and quotes no value."""
+    try:
+        yield
+    except duckdb.Error as error:
+        # What follows the first line, or stands in quotes, may come from a row.
+        problem = re.sub(r"'[^']*'|\"[^\"]*\"", "…", str(error).strip().splitlines()[0])[:200]
+        names = ", ".join(file.file.name for file in group[:3])
+        raise WinbackError(f"{names} cannot be read: {problem}") from None
+
+
+def drop_reader_tables(connection: duckdb.DuckDBPyConnection, name: str = "rejects") -> None:
+    """Drop the reader's own tables of refused lines, which each call must find absent."""
+    connection.execute(f"drop table if exists {name}; drop table if exists {name}_scan")
+
+
+def columns_of(file: ReadableFile) -> str:
+    """Return a sentence that names a file's columns, or says why it had better not."""
+    if all(COLUMN_NAME.fullmatch(name) for name in file.header):
+        return f"Its columns are {', '.join(file.header)}."
+    return (
+        f"Its first line holds {len(file.header)} values that do not look like names; if it is "
+        "data, declare `header: false` and `column_names`."
+    )

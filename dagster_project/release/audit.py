@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.config.sources import Source
+from dagster_project.config.source import Source
 from dagster_project.gates import suites
 from dagster_project.gates.suites import TableVerdict
 from dagster_project.paths import SourcePaths

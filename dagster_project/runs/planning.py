@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from dagster_project.config.sources import Source
+from dagster_project.config.source import Source
 from dagster_project.errors import ConfigurationError
-from dagster_project.loading import loader
+from dagster_project.loading.changes import changed_files, days_in
+from dagster_project.loading.raw_tables import is_prepared
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import connect
 
@@ -62,17 +63,17 @@ def plan_load(
     if full_refresh or not paths.warehouse.exists():
         return whole
     with connect(paths, read_only=True) as connection:
-        if not loader.is_prepared(connection):
+        if not is_prepared(connection):
             return whole
         loaded = connection.execute(
             "select max(ordered_on) from raw.load_days where ordered_on <= ?", [last]
         ).fetchone()[0]
-        changes = loader.changed_files(connection, source, paths)
+        changes = changed_files(connection, source, paths)
         if loaded is None or len(changes.transactions) == changes.present_count:
             return replace(whole, has_changes=changes.any)
         touched = [loaded + timedelta(days=1)]
         if changes.transactions:
-            days = loader.days_in(connection, source, paths, changes.transactions)
+            days = days_in(connection, source, paths, changes.transactions)
             formerly = connection.execute(
                 "select min(ordered_on) from raw.load_days where list_contains(?, source_file)",
                 [[file.name for file in changes.transactions]],

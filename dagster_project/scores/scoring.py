@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 from scipy.special import expit, logit
 
-from dagster_project.config.sources import Source
+from dagster_project.config.source import Source
 from dagster_project.scores import customer_base, quality, score_choice
 from dagster_project.scores.customer_base import Fit
 from dagster_project.scores.quality import EMPIRICAL_TABLE, HIATUS_RULE, Snapshot

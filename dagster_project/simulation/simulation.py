@@ -39,7 +39,7 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.config.sources import Source
+from dagster_project.config.source import Source
 from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.locking import source_lock

@@ -8,7 +8,7 @@ import pytest
 from dagster._core.execution.api import create_execution_plan
 
 from dagster_project.config import canonical
-from dagster_project.config.sources import load_source, source_files
+from dagster_project.config.source import load_source, source_files
 from dagster_project.definitions import build_definitions, defs
 from dagster_project.defs.assets.common import CANDIDATE, CURRENT, OWNERS, RAW_KEYS, TRANSACTIONS
 from dagster_project.defs.jobs import DAILY, FULL_REBUILD, daily_job, full_rebuild_job

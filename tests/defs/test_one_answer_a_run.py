@@ -11,7 +11,7 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 from support.shop import LIVE_YML, SHOP, make_shop
 
-from dagster_project.config.sources import load_source
+from dagster_project.config.source import load_source
 from dagster_project.defs.assets.common import GivenRun
 from dagster_project.defs.assets.raw import raw_assets
 from dagster_project.defs.jobs import request, run_config

@@ -10,7 +10,7 @@ import pytest
 from dagster._core.test_utils import freeze_time
 from support.shop import FIRST_DAY, LAST_DAY, LIVE_YML, make_shop, sales, write_csv
 
-from dagster_project.config.sources import load_source
+from dagster_project.config.source import load_source
 from dagster_project.definitions import build_definitions
 from dagster_project.defs.assets.common import TRANSACTIONS
 from dagster_project.defs.assets.raw import business_days, raw_assets

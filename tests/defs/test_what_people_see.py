@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from support.shop import LAST_DAY, make_shop, write_csv
 
-from dagster_project.config.sources import load_source
+from dagster_project.config.source import load_source
 from dagster_project.defs import checks
 from dagster_project.defs.assets.models import _row_counts, _with_row_count, model_assets
 from dagster_project.defs.assets.raw import raw_assets

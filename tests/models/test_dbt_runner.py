@@ -17,9 +17,10 @@ from dbt.adapters.factory import FACTORY
 from dbt_common.events.event_manager_client import get_event_manager
 from support.shop import SHOP_YML, make_shop
 
-from dagster_project.config.sources import load_source
+from dagster_project.config.source import load_source
 from dagster_project.errors import WinbackError
-from dagster_project.loading.loader import load_table, prepare_raw
+from dagster_project.loading.load import load_table
+from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.models import dbt_project, dbt_runner
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import connect

@@ -32,8 +32,9 @@ from hypothesis import strategies as st
 from jinja2 import Template
 from support.shop import run_dbt
 
-from dagster_project.config.sources import load_source
-from dagster_project.loading.loader import load_table, prepare_raw
+from dagster_project.config.source import load_source
+from dagster_project.loading.load import load_table
+from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import DBT_DIR, SourcePaths
 from dagster_project.scores import scoring
 from dagster_project.warehouse import connect

@@ -14,8 +14,9 @@ import duckdb
 import pytest
 
 from dagster_project.cli import main
-from dagster_project.config.sources import Source, load_source
-from dagster_project.loading import loader
+from dagster_project.config.source import Source, load_source
+from dagster_project.loading.load import load_table
+from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 from dagster_project.simulation import simulation
 from dagster_project.simulation.simulation import BG_NBD, PARETO_NBD, PROFILES, Business
@@ -207,9 +208,9 @@ def test_every_line_is_loaded_and_every_customer_known(tmp_path: Path) -> None:
     paths = SourcePaths(tmp_path, "simulated")
     source = load_source(paths)
     with duckdb.connect() as connection:
-        loader.prepare_raw(connection)
+        prepare_raw(connection)
         for table in source.tables:
-            loader.load_table(connection, source, paths, table, batch_id="b1")
+            load_table(connection, source, paths, table, batch_id="b1")
         assert connection.execute(
             "select count(*), count(*) filter (line_type = 'return'), count(distinct customer_id) "
             "from raw.transactions where ordered_on between ? and ?",

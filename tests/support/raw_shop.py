@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from dagster_project.config import canonical, sources
-from dagster_project.loading import loader
-from dagster_project.loading.loader import LoadReport
+from dagster_project.config import canonical
+from dagster_project.config.source import load_source
+from dagster_project.loading.load import LoadReport, load_table
+from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import SourcePaths
 
 HEAD = """\
@@ -35,6 +37,23 @@ tables:
 """
 
 
+# A file's columns, and parts of the source's file.
+HEADER = "customer,day,amount\n"
+ID = "      transaction_id: id"
+HEADER_WITH_NOTE = "customer,day,amount,note\n"
+NOTE = "      category: note"
+
+
+def lines(*rows: str) -> str:
+    """Return the text of a file with those rows."""
+    return HEADER + "\n".join(rows) + "\n"
+
+
+def day(number: int) -> date:
+    """Return that day of January 2024."""
+    return date(2024, 1, number)
+
+
 class Shop:
     """Puts files into the landing folder, loads them and looks at raw."""
 
@@ -43,7 +62,7 @@ class Shop:
         self.connection = connection
         self.batch = 0
         self.configure(**parts)
-        loader.prepare_raw(connection)
+        prepare_raw(connection)
 
     def configure(self, **parts: str) -> None:
         """Write the source's file anew; parts are indented as they shall stand in it."""
@@ -52,7 +71,7 @@ class Shop:
         file = self.paths.data_dir / "sources" / "shop.yml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(HEAD.format(**(defaults | empty | parts)), encoding="utf-8")
-        self.source = sources.load_source(self.paths)
+        self.source = load_source(self.paths)
 
     def put(self, name: str, content: str | bytes) -> Path:
         """Write a file into the landing folder."""
@@ -64,7 +83,7 @@ class Shop:
     def load(self, table: str = "transactions", **options: Any) -> LoadReport:
         """Load a table as the next batch."""
         self.batch += 1
-        return loader.load_table(
+        return load_table(
             self.connection, self.source, self.paths, table, batch_id=f"b{self.batch}", **options
         )
 
@@ -110,3 +129,9 @@ def open_shop(folder: Path, **parts: str) -> Iterator[Shop]:
     with duckdb.connect() as connection:
         connection.execute("set threads = 2")
         yield Shop(folder, connection, **parts)
+
+
+def loaded_notes(shop: Shop) -> list[str | None]:
+    """Load the transactions of a shop that maps `NOTE`; return the notes."""
+    shop.load()
+    return shop.values("category")

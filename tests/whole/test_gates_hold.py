@@ -26,7 +26,7 @@ from support.shop import (
     winback,
 )
 
-from dagster_project.config.sources import load_source
+from dagster_project.config.source import load_source
 from dagster_project.defs.assets.release import release_assets
 from dagster_project.defs.resources import SourceRun
 from dagster_project.gates import suites

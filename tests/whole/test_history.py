@@ -15,8 +15,9 @@ from random import Random
 import pytest
 from support.shop import start_dbt
 
-from dagster_project.config.sources import load_source
-from dagster_project.loading.loader import load_table, prepare_raw
+from dagster_project.config.source import load_source
+from dagster_project.loading.load import load_table
+from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import connect
 

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 from support.shop import winback
 
-from dagster_project.config.sources import load_source
+from dagster_project.config.source import load_source
 from dagster_project.defs.assets.raw import raw_assets
 from dagster_project.defs.jobs import request
 from dagster_project.defs.resources import SourceRun

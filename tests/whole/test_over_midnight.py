@@ -10,7 +10,7 @@ import pytest
 from support.shop import LIVE_YML, SHOP, make_shop, winback
 
 from dagster_project.cli import run as cli_run
-from dagster_project.config.sources import load_source
+from dagster_project.config.source import load_source
 from dagster_project.defs.assets import raw
 from dagster_project.runs import bookkeeping
 
@@ -41,13 +41,13 @@ def test_over_midnight_and_an_edit_every_step_has_the_same_answers(
     passing = clock(BEFORE_MIDNIGHT)
     for module in (cli_run, bookkeeping, raw):
         monkeypatch.setattr(module, "datetime", passing)
-    load = raw.loader.load_table
+    load = raw.load_table
 
     def edit_and_load(*arguments: Any, **options: Any) -> Any:
         config.write_text(LIVE_YML.replace("EUR", "USD").replace("restaurant", "dentist"))
         return load(*arguments, **options)
 
-    monkeypatch.setattr(raw.loader, "load_table", edit_and_load)
+    monkeypatch.setattr(raw, "load_table", edit_and_load)
     outcome = winback("run", "--source", SHOP, data_dir=paths.data_dir)
     assert outcome.code == 0, outcome.messages
     assert load_source(paths).settings_fingerprint() != as_started

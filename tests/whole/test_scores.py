@@ -17,8 +17,9 @@ from scipy.integrate import quad
 from scipy.special import gammaln, hyp2f1
 from support.shop import Outcome, start_dbt
 
-from dagster_project.config.sources import load_source
-from dagster_project.loading.loader import load_table, prepare_raw
+from dagster_project.config.source import load_source
+from dagster_project.loading.load import load_table
+from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 from dagster_project.scores import scoring
 from dagster_project.warehouse import connect

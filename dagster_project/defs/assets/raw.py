@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from dagster_project.config import canonical
-from dagster_project.config.sources import Source
+from dagster_project.config.source import Source
 from dagster_project.defs.assets.common import (
     FRESHNESS,
     ONE_RUN,
@@ -16,8 +16,9 @@ from dagster_project.defs.assets.common import (
     markdown_table,
     raw_key,
 )
-from dagster_project.loading import loader
-from dagster_project.loading.loader import ALL_DAYS, DayRange, LoadReport
+from dagster_project.loading.days import ALL_DAYS, DayRange
+from dagster_project.loading.load import LoadReport, load_table
+from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.warehouse import connect
 
 
@@ -88,8 +89,8 @@ def _load(
     context: dg.AssetExecutionContext, source_run: GivenRun, table: str, days: DayRange
 ) -> dg.MaterializeResult:
     with connect(source_run.paths) as connection:
-        loader.prepare_raw(connection)
-        report = loader.load_table(
+        prepare_raw(connection)
+        report = load_table(
             connection,
             source_run.source,
             source_run.paths,

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from dagster_project.cli import summary
-from dagster_project.config.sources import Source
+from dagster_project.config.source import Source
 from dagster_project.defs.assets.common import (
     CANDIDATE,
     CURRENT,

@@ -1,0 +1,121 @@
+"""The SQL that types one value of a record: ids, numbers, moments.
+
+Typing never fails a load: what cannot be typed becomes null.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from dagster_project.config import canonical
+from dagster_project.warehouse import literal
+
+FLOATS = ("FLOAT", "DOUBLE")
+INTEGERS = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "UBIGINT", "UINTEGER")
+# Types whose values a declared date format applies to.
+FORMATTED = ("VARCHAR", "BIGINT", "INTEGER")
+TIME_DIRECTIVES = ("%H", "%-H", "%I", "%-I", "%T", "%X", "%c")
+
+
+@dataclass(frozen=True)
+class GivenValue:
+    """A value as the file (or a lookup) gives it: its SQL, its type, and what it shall become.
+
+    `decimal`, `null_values` and `date_formats` say how it is written there.
+    """
+
+    sql: str
+    type: str
+    kind: canonical.Kind
+    decimal: str
+    null_values: tuple[str, ...]
+    date_formats: tuple[str, ...]
+
+    @cached_property
+    def value(self) -> str:
+        """SQL for the value, null where the file means none."""
+        if self.type in FLOATS:
+            return f"nullif({self.sql}, 'nan'::{self.type})"
+        return self.sql
+
+    @cached_property
+    def text(self) -> str:
+        """SQL for the trimmed text of the value, null where the file means none."""
+        if self.type == "VARCHAR":
+            # Trimming walks through every character; few values need it.
+            padded = f"prefix({self.sql}, ' ') or suffix({self.sql}, ' ')"
+            text = f"nullif(case when {padded} then trim({self.sql}) else {self.sql} end, '')"
+        else:
+            text = f"{self.value}::varchar"
+        if not self.null_values:
+            return text
+        nulls = ", ".join(literal(null) for null in self.null_values)
+        return f"case when {text} not in ({nulls}) then {text} end"
+
+    @property
+    def normal_id(self) -> str:
+        """SQL that writes an id as text: 17850.0, as spreadsheets write it, is 17850."""
+        if self.type in INTEGERS:
+            return self.text
+        if self.type in FLOATS:
+            whole = f"try_cast({self.value} as hugeint)"
+            return (
+                f"case when {self.value} = trunc({self.value}) then {whole}::varchar "
+                f"else {self.text} end"
+            )
+        whole = f"regexp_replace({self.text}, '^(-?\\d+)\\.0+$', '\\1')"
+        return f"case when contains({self.text}, '.') then {whole} else {self.text} end"
+
+    @property
+    def flag(self) -> str:
+        """SQL for true or false."""
+        return f"try_cast({self.text} as boolean)"
+
+    @property
+    def whole_number(self) -> str:
+        """SQL for a whole number."""
+        return f"try_cast({self._plain_number} as bigint)"
+
+    @property
+    def number(self) -> str:
+        """SQL for a number with six decimals."""
+        return f"try_cast({self._plain_number} as {canonical.EXACT_NUMBER})"
+
+    @property
+    def _plain_number(self) -> str:
+        """SQL for a number as it is written, with a decimal point."""
+        if self.decimal != "," or self.type != "VARCHAR":
+            return self._written
+        # Only well-placed points are thousands: 12.50 is no decimal-comma number.
+        shape = r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?"
+        pointed = f"replace(replace({self._written}, '.', ''), ',', '.')"
+        return f"case when regexp_full_match({self._written}, '{shape}') then {pointed} end"
+
+    @property
+    def moment(self) -> str:
+        """SQL for a point in time; a text without a zone is in the session's zone."""
+        if self.date_formats and self.type in FORMATTED:
+            return f"{_parsed(self.text, self.date_formats)}::timestamptz"
+        return f"try_cast({self._written} as timestamptz)"
+
+    @property
+    def is_bare_date(self) -> str:
+        """SQL telling whether it is a date alone, which no zone may shift."""
+        if self.date_formats and self.type in FORMATTED:
+            without_time = [
+                one
+                for one in self.date_formats
+                if not any(directive in one for directive in TIME_DIRECTIVES)
+            ]
+            return f"{_parsed(self.text, without_time)} is not null" if without_time else "false"
+        if self.type == "VARCHAR":
+            return f"coalesce(length({self.text}) <= {len('2000-01-01')}, false)"
+        return str(self.type == "DATE").lower()
+
+    @property
+    def _written(self) -> str:
+        return self.text if self.type == "VARCHAR" else self.value
+
+
+def _parsed(text: str, formats: list[str] | tuple[str, ...]) -> str:
+    """Return SQL for a text read by the first of the date formats that fits."""
+    return f"try_strptime({text}, [{', '.join(literal(one) for one in formats)}])"

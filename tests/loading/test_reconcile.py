@@ -1,0 +1,143 @@
+"""Every line of a file is accounted for, with its number."""
+
+import gzip
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.raw_shop import HEADER_WITH_NOTE as HEADER
+from support.raw_shop import NOTE, Shop, loaded_notes, open_shop
+
+from dagster_project.errors import WinbackError
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with open_shop(tmp_path, columns=NOTE) as one:
+        yield one
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r", "mixed"])
+@pytest.mark.parametrize("has_last_ending", [True, False])
+def test_line_endings(ending: str, has_last_ending: bool, shop: Shop) -> None:
+    lines = ["customer,day,amount,note", "a,2024-01-02,1,x", "b,2024-01-02", '"c",2024-01-02,3,"y"',
+             "d,2024-01-02,z,w"]  # fmt: skip
+    if ending == "mixed":
+        text = "".join(f"{line}{end}" for line, end in zip(lines, ["\r\n", "\n"] * 3, strict=False))
+    else:
+        text = "".join(f"{line}{ending}" for line in lines)
+    shop.put("f.csv", text if has_last_ending else text.rstrip("\r\n"))
+    assert loaded_notes(shop) == ["x", "y"]
+    assert [(line, text) for _, line, _, text in shop.rejected()] == [
+        (3, "b,2024-01-02"),
+        (5, "d,2024-01-02,z,w"),
+    ]
+    assert shop.load_counts() == [("f.csv", 4, 2, 2)]
+
+
+def test_line_numbers_of_rejects(shop: Shop) -> None:
+    shop.put("f.csv", "\n".join([
+        "customer,day,amount,note",          # 1
+        'a,2024-01-02,1,"two',               # 2
+        'lines"',                            # 3
+        "",                                  # 4
+        "b,2024-01-02",                      # 5 too few fields
+        "c,2024-01-02,oops,n",               # 6 no number
+        'd,2024-01-02,1,"x',                 # 7
+        "",                                  # 8 within a value
+        'y"',                                # 9
+        "e,2024-01-02,1,2,3",                # 10 too many fields
+        'f,"2024-01-02',                     # 11 too few fields, over two lines
+        '"',                                 # 12
+        "",                                  # 13
+        "g,yesterday,1,n",                   # 14 no date
+        'h,2024-01-02,oops,"p',              # 15 no number, over two lines
+        'q"',                                # 16
+        "i,,1,n",                            # 17 no date
+        "   ",                               # 18 too few fields
+        "j,2024-01-02,1,last",               # 19
+        "",
+    ]))  # fmt: skip
+    assert loaded_notes(shop) == ["two\nlines", "x\n\ny", "last"]
+    assert [row[1:] for row in shop.rejected()] == [
+        (5, "too few fields", "b,2024-01-02"),
+        (6, "amount is not a number", "c,2024-01-02,oops,n"),
+        (10, "too many fields", "e,2024-01-02,1,2,3"),
+        (11, "too few fields", 'f,"2024-01-02\n"'),
+        (14, "ordered_at is not a date or time", "g,yesterday,1,n"),
+        (15, "amount is not a number", 'h,2024-01-02,oops,"p\nq"'),
+        (17, "ordered_at is missing", "i,,1,n"),
+        (18, "too few fields", "   "),
+    ]
+    assert shop.load_counts() == [("f.csv", 18, 3, 8)]
+    assert shop.values("source_row") == [1, 3, 7]
+
+
+def test_lines_of_many_files_and_buffers(shop: Shop) -> None:
+    """Each file has its own line numbers, also beyond the reader's buffers and in gz files."""
+    chance = random.Random(7)
+    expected, good = [], 0
+    padding = "p" * 300
+    for name in ("f1.csv", "f2.csv.gz", "f3.csv"):
+        lines = [HEADER.strip()]
+        for number in range(150_000 if name == "f1.csv" else 3_000):
+            kind = chance.random()
+            if kind < 0.001:
+                expected.append((name, len(lines) + 1, f"c{number},oops"))
+                lines.append(f"c{number},oops")
+            elif kind < 0.002:
+                expected.append((name, len(lines) + 1, f"c{number},2024-01-02,oops,n"))
+                lines.append(f"c{number},2024-01-02,oops,n")
+            elif kind < 0.003:
+                lines += [f'c{number},2024-01-02,1,"a', 'b"']
+                good += 1
+            elif kind < 0.004:
+                lines.append("")
+            else:
+                lines.append(f"c{number},2024-01-02,1,{padding}")
+                good += 1
+        content = "\n".join(lines).encode()
+        shop.put(name, gzip.compress(content, 1) if name.endswith(".gz") else content)
+    shop.load()
+    assert [(file, line, text) for file, line, _, text in shop.rejected()] == sorted(expected)
+    assert shop.rows("select count(*) from raw.transactions") == [(good,)]
+
+
+STRAY = [
+    ("never closed", 'b,2024-01-02,1,"oops\nc,2024-01-02,2,n\nd,2024-01-02,3,n\n', "line 3"),
+    ("closed by the next", 'b,2024-01-02,1,"oops\nc,2024-01-02,2,n\nd,2024-01-02,3,"n"\n',
+     "line 3"),
+    ("swallowing whole lines", 'b,2024-01-02,1,"oops\n' + "c,2024-01-02,2,n\n" * 60
+     + 'd,2024-01-02,3,n"\n', "line 3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "place"), [s[1:] for s in STRAY], ids=[s[0] for s in STRAY])
+def test_stray_quote_that_swallows_lines_fails_the_file(
+    content: str, place: str, shop: Shop
+) -> None:
+    shop.put("f.csv", f"{HEADER}a,2024-01-02,1,n\n{content}e,2024-01-02,4,n\n")
+    with pytest.raises(WinbackError) as raised:
+        shop.load()
+    assert raised.value.exit_code == 1
+    message = str(raised.value)
+    assert message.startswith("f.csv: ")
+    assert f"a stray quote in {place} swallows" in message
+    assert "oops" not in message
+    assert shop.dump()["loads"] == []
+
+
+def test_quotes_that_swallow_nothing(shop: Shop) -> None:
+    shop.put("f.csv", HEADER + 'a,2024-01-02,1,5" disk\nb,2024-01-02,1,"6"" disk"\n'
+             'c,2024-01-02,1,"x"y\n')  # fmt: skip
+    assert loaded_notes(shop) == ['5" disk', '6" disk']
+    assert [row[1:3] for row in shop.rejected()] == [
+        (4, "a quote is not closed, or stands inside a value")
+    ]
+
+
+def test_values_are_not_quoted_where_so_declared(shop: Shop) -> None:
+    shop.configure(columns=NOTE, table='    quote: ""')
+    shop.put("f.csv", HEADER + 'a,2024-01-02,1,"open\nb,2024-01-02,1,""\n')
+    assert loaded_notes(shop) == ['"open', '""']
