@@ -12,20 +12,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dagster._core.events.log import EventLogEntry
+from dagster import EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
-    INDEX_SHARD_NAME,
-    SQLITE_BUSY_TIMEOUT_SECONDS,
-)
-from dagster._serdes import ConfigurableClassData
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from sqlalchemy import Connection, Engine, NullPool, create_engine
+
+# How long a write waits for another process's, the UI's for instance.
+PATIENCE_SECONDS = 30
 
 
 class EventLog(SqliteEventLogStorage):
     """Dagster's own event log in SQLite: one engine a file, and one connection a batch."""
 
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+    def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._held: dict[tuple[int, str], Connection] = {}
         self._engines: dict[str, Engine] = {}
         self._has_index_columns: bool | None = None
@@ -69,7 +68,7 @@ class EventLog(SqliteEventLogStorage):
             self._engines[shard] = create_engine(
                 self.conn_string_for_shard(shard),
                 poolclass=NullPool,
-                connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
+                connect_args={"timeout": PATIENCE_SECONDS},
             )
         with self._db_lock, self._engines[shard].begin() as connection:
             yield connection
