@@ -18,6 +18,7 @@ from support.raw_shop import Shop, open_shop
 from dagster_project import warehouse
 from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.gates import suites
+from dagster_project.gates.outcomes import Outcome
 from dagster_project.loading import loader, raw_tables
 from dagster_project.loading.loader import DayRange
 from dagster_project.release import audit
@@ -810,7 +811,7 @@ class GateShop:
         self.open.__exit__(None, None, None)
 
 
-def failed_gate(shop: Shop, table: str) -> dict[str, suites.Outcome]:
+def failed_gate(shop: Shop, table: str) -> dict[str, Outcome]:
     """Return the blocking outcomes of a table; the warehouse is closed meanwhile."""
     shop.connection.close()
     audit.write_limits(shop.paths, shop.source, date(2024, 12, 31))
