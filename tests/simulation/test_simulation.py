@@ -17,8 +17,10 @@ from dagster_project.cli import main
 from dagster_project.config.sources import Source, load_source
 from dagster_project.loading import loader
 from dagster_project.paths import PROJECT_DIR, SourcePaths
-from dagster_project.simulation import simulation
-from dagster_project.simulation.simulation import BG_NBD, PARETO_NBD, PROFILES, Business
+from dagster_project.simulation import draws, simulation
+from dagster_project.simulation.draws import BG_NBD, PARETO_NBD
+from dagster_project.simulation.profiles import GENERAL, PROFILES, Profile, profile_of
+from dagster_project.simulation.simulation import Business
 
 LAST_DAY = date(2025, 12, 31)
 GROCERY = PROFILES["grocery"]
@@ -113,7 +115,7 @@ def test_the_same_however_many_customers_are_drawn_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulate(tmp_path / "many", 20_000)
-    monkeypatch.setattr(simulation, "BATCH_CUSTOMERS", 37)
+    monkeypatch.setattr(draws, "BATCH_CUSTOMERS", 37)
     simulate(tmp_path / "few", 20_000)
     assert content(tmp_path / "many") == content(tmp_path / "few")
 
@@ -346,12 +348,12 @@ def test_few_gaps_are_longer_than_the_threshold(
 
 def test_an_industry_without_a_profile_is_simulated_in_general(tmp_path: Path) -> None:
     source = configure(tmp_path, "wholesale")
-    assert simulation.profile_of(source) is simulation.GENERAL
+    assert profile_of(source) is GENERAL
     assert simulate(tmp_path, 500, source="wholesale").customer_count > 0
 
 
-@pytest.mark.parametrize("profile", [*PROFILES.values(), simulation.GENERAL])
-def test_profiles_can_be_drawn(profile: simulation.Profile) -> None:
+@pytest.mark.parametrize("profile", [*PROFILES.values(), GENERAL])
+def test_profiles_can_be_drawn(profile: Profile) -> None:
     assert len(profile.season) == 12
     shapes = (
         profile.purchase_shape,
@@ -385,7 +387,7 @@ def test_a_landing_folder_may_be_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("has_former", [False, True])
-@pytest.mark.parametrize("step", ["_draw_customers", "_write_customers", "_write_truth"])
+@pytest.mark.parametrize("step", ["draw_customers", "write_customers", "write_truth"])
 def test_nothing_is_left_of_a_simulation_that_dies(
     step: str, has_former: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
