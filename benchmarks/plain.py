@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from dagster_project.paths import SourcePaths, setting
-from dagster_project.simulation.simulation import FILES
+from dagster_project.simulation.lines import FILES
 from dagster_project.warehouse import literal
 
 # The grocer's.

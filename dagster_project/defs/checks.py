@@ -11,7 +11,7 @@ import dagster as dg
 from dagster_project.config import canonical
 from dagster_project.defs.assets.common import CANDIDATE, GivenRun, raw_key
 from dagster_project.gates import suites
-from dagster_project.gates.suites import Outcome, TableVerdict
+from dagster_project.gates.outcomes import Outcome, TableVerdict, blocked_message
 from dagster_project.release import audit, releases
 from dagster_project.warehouse import connect
 
@@ -100,7 +100,7 @@ def _results(
             severity=(
                 dg.AssetCheckSeverity.WARN if verdict.is_passed else dg.AssetCheckSeverity.ERROR
             ),
-            description=suites.blocked_message(verdict.outcomes) or None,
+            description=blocked_message(verdict.outcomes) or None,
             metadata={"failed": len(failed)}
             | {o.expectation: _in_words(o) for o in verdict.outcomes},
         )

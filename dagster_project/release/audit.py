@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 
 from dagster_project.config.source import Source
-from dagster_project.gates import suites
-from dagster_project.gates.suites import TableVerdict
+from dagster_project.gates import data_docs
+from dagster_project.gates.outcomes import TableVerdict
 from dagster_project.paths import SourcePaths
 from dagster_project.release import releases
 from dagster_project.warehouse import connect, literal
@@ -135,13 +135,13 @@ def record(
         (folder / "verdict.json").write_text(
             json.dumps([verdict.result for verdict in verdicts], indent=2)
         )
-        suites.build_data_docs(verdicts, folder / "data_docs")
+        data_docs.build_data_docs(verdicts, folder / "data_docs")
     elif gate == "raw":
         # The release that is built from this raw data shows both gates.
         _raw_verdicts(paths).write_text(json.dumps([asdict(v) for v in verdicts]))
     else:
         both = [*_read_raw_verdicts(paths), *verdicts]
-        suites.build_data_docs(both, paths.candidate / "data_docs")
+        data_docs.build_data_docs(both, paths.candidate / "data_docs")
 
 
 def _raw_verdicts(paths: SourcePaths) -> Path:
@@ -152,7 +152,7 @@ def _read_raw_verdicts(paths: SourcePaths) -> list[TableVerdict]:
     if not _raw_verdicts(paths).exists():
         return []
     return [
-        TableVerdict(verdict["gate"], verdict["table_name"], (), verdict["result"])
+        TableVerdict.read(verdict["gate"], verdict["table_name"], verdict["result"])
         for verdict in json.loads(_raw_verdicts(paths).read_text())
     ]
 

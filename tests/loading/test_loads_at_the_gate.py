@@ -13,6 +13,7 @@ from support.raw_shop import HEADER, Shop, day, lines
 
 from dagster_project import warehouse
 from dagster_project.gates import suites
+from dagster_project.gates.outcomes import Outcome
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.release import audit
 
@@ -28,7 +29,7 @@ def gate_shop(folder: Path, **parts: str) -> Iterator[Shop]:
         yield shop
 
 
-def failed_gate(shop: Shop, table: str) -> dict[str, suites.Outcome]:
+def failed_gate(shop: Shop, table: str) -> dict[str, Outcome]:
     """Return the blocking outcomes of a table; the warehouse is closed meanwhile."""
     shop.connection.close()
     audit.write_limits(shop.paths, shop.source, date(2024, 12, 31))

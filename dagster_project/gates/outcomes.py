@@ -1,0 +1,127 @@
+"""What a gate found: the outcome of each expectation, and the verdict on a table.
+
+Reads results as Great Expectations stores them (JSON), so nothing here loads it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from dagster_project.errors import WinbackError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one expectation observed; `expectation` is its `meta.id` in the suite."""
+
+    gate: str
+    table_name: str
+    expectation: str
+    description: str
+    severity: str
+    is_passed: bool
+    observed_value: str
+    threshold: str
+    evaluated_count: int
+    unexpected_count: int
+    example_ids: tuple[str, ...]
+    mend: str
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether this outcome alone blocks the gate; warnings only report."""
+        return not self.is_passed and self.severity == "critical"
+
+
+@dataclass(frozen=True)
+class TableVerdict:
+    """The outcomes of a table's suite, and GX's own result (JSON) for the data docs."""
+
+    gate: str
+    table_name: str
+    outcomes: tuple[Outcome, ...]
+    result: dict[str, Any]
+
+    @classmethod
+    def read(cls, gate: str, table_name: str, result: dict[str, Any]) -> Self:
+        """Read GX's result of a table's suite, one that was stored too.
+
+        Raises:
+            WinbackError: An expectation raised an error; that is never a verdict.
+        """
+        outcomes = tuple(_outcome(gate, table_name, one) for one in result["results"])
+        return cls(gate, table_name, outcomes, result)
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether nothing blocks."""
+        return not any(outcome.is_blocking for outcome in self.outcomes)
+
+
+def blocked_message(outcomes: Iterable[Outcome]) -> str:
+    """Say for a person what blocks, with its numbers, examples and mend; empty if nothing does."""
+    return "\n".join(
+        line
+        for outcome in outcomes
+        if outcome.is_blocking
+        for line in (
+            f"{outcome.gate} gate, {outcome.table_name}: {outcome.expectation} failed",
+            f"  expected:   {outcome.description}",
+            f"  observed:   {outcome.observed_value}",
+            f"  threshold:  {outcome.threshold}",
+            f"  unexpected: {outcome.unexpected_count:,} of {outcome.evaluated_count:,}"
+            + (f", for example {', '.join(outcome.example_ids)}" if outcome.example_ids else ""),
+            f"  mend:       {outcome.mend}",
+        )
+    )
+
+
+def first_line(text: str) -> str:
+    """Return the first line of an error's message."""
+    return (text.strip().splitlines() or ["no message"])[0]
+
+
+def _outcome(gate: str, table: str, one: Mapping[str, Any]) -> Outcome:
+    """Read one expectation's result as GX stores it."""
+    config, result = one["expectation_config"], one["result"]
+    meta = config["meta"]
+    raised = _raised(one["exception_info"])
+    if raised is not None:
+        raise WinbackError(
+            f"The {gate} gate could not judge {table}: expectation {meta['id']} raised an error:"
+            f" {raised}"
+        )
+    # GX counts nothing in an empty table.
+    evaluated, unexpected = result["element_count"], result["unexpected_count"] or 0
+    return Outcome(
+        gate=gate,
+        table_name=table,
+        expectation=meta["id"],
+        description=config["description"],
+        severity=config["severity"],
+        is_passed=one["success"],
+        observed_value=result.get("observed_value")
+        or f"{unexpected:,} of {evaluated:,} unexpected",
+        threshold=result.get("threshold") or meta.get("threshold") or "none unexpected",
+        evaluated_count=evaluated,
+        unexpected_count=unexpected,
+        example_ids=_example_ids(result),
+        mend=meta["mend"],
+    )
+
+
+def _raised(info: Mapping[str, Any]) -> str | None:
+    """Return the first line of the error an expectation raised; GX keeps one info per metric."""
+    infos = [info] if "raised_exception" in info else list(info.values())
+    return next(
+        (first_line(one["exception_message"] or "") for one in infos if one["raised_exception"]),
+        None,
+    )
+
+
+def _example_ids(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return up to five ids: own expectations list them, GX's give a list per id column."""
+    if "partial_unexpected_index_list" not in result:
+        return tuple(result.get("partial_unexpected_list", ()))
+    (columns,) = result["partial_unexpected_index_list"] or [{}]
+    return tuple(":".join(map(str, row)) for row in zip(*columns.values(), strict=True))

@@ -1,0 +1,44 @@
+"""Outcomes and verdicts: what blocks, in words for a person."""
+
+import json
+from pathlib import Path
+
+from support.gate_cases import failed, judge_raw, make
+
+from dagster_project.gates.outcomes import TableVerdict, blocked_message
+
+
+def test_only_critical_failures_block(warehouse: Path) -> None:
+    make(warehouse, "update raw.loads set is_present = false")
+    verdict = judge_raw("loads", warehouse)
+    assert verdict.is_passed
+    assert blocked_message(verdict.outcomes) == ""
+
+    make(warehouse, "update raw.loads set rejected_share = .05, rejected_count = 50")
+    verdict = judge_raw("loads", warehouse)
+    assert not verdict.is_passed
+    message = blocked_message(verdict.outcomes)
+    assert message.splitlines()[0] == "raw gate, loads: rejected_share_within_limit failed"
+    for part in ("5.00% of orders.csv", "line 12", "at most 1.00%", "1 of 1", "raw.rejected_rows"):
+        assert part in message
+    assert "files_still_present" not in message
+
+
+def test_at_most_five_examples_are_kept(warehouse: Path) -> None:
+    make(warehouse, "update raw.transactions set line_type = 'gift'")
+    (outcome,) = failed(judge_raw("transactions", warehouse)).values()
+    assert outcome.unexpected_count == outcome.evaluated_count == 7
+    assert outcome.example_ids == tuple(f"orders.csv:{row}" for row in range(1, 6))
+
+
+def test_stored_verdict_is_judged_again(warehouse: Path) -> None:
+    for sql, is_passed in (
+        ("update raw.loads set is_present = false", True),
+        ("update raw.loads set rejected_share = .05, rejected_count = 50", False),
+    ):
+        make(warehouse, sql)
+        verdict = judge_raw("loads", warehouse)
+        stored = json.loads(json.dumps(verdict.result))
+        again = TableVerdict.read("raw", "loads", stored)
+        assert again.outcomes == verdict.outcomes
+        assert again.is_passed == verdict.is_passed == is_passed

@@ -1,0 +1,121 @@
+"""The raw gate on a small warehouse: everything good passes, each fault is named."""
+
+from pathlib import Path
+
+import pytest
+from support.gate_cases import contract, failed, judge_raw, make
+from support.small_warehouse import LINES, WAREHOUSE
+
+from dagster_project.config import canonical
+from dagster_project.gates import suites
+
+# table, fault, expectation, observed value, first example
+RAW_FAULTS = [
+    ("transactions", "alter table raw.transactions alter quantity type double",
+     "columns_match_contract", "quantity DOUBLE", "quantity DOUBLE"),
+    ("transactions", "alter table raw.transactions drop store_id",
+     "columns_match_contract", "store_id missing", "store_id missing"),
+    ("transactions", "update raw.transactions set ordered_at = null where source_row < 3",
+     "required_values_present", "2 of 7 unexpected", "orders.csv:1"),
+    ("transactions", "update raw.transactions set line_type = 'gift' where source_row = 3",
+     "line_types_known", "1 of 7 unexpected", "orders.csv:3"),
+    ("transactions", "update raw.transactions set currency = 'EUR' where source_row > 5",
+     "currency_as_declared", "2 of 7 unexpected", "orders.csv:6"),
+    ("transactions", "update raw.transactions set amount = 1000.01 where source_row = 1",
+     "amounts_within_bounds", "5.00 to 1000.01", "orders.csv:1"),
+    ("duplicate_keys", "insert into raw.duplicate_keys values ('orders.csv', 3, 't3')",
+     "declared_key_unique", "1 of 7 unexpected", "t3 at orders.csv:3"),
+    ("loads", "update raw.loads set rejected_count = 50, rejected_share = .05",
+     "rejected_share_within_limit",
+     "5.00% of orders.csv (50 of 1000 lines)"
+     "; line 12: amount is not a number; line 40: no date",
+     "orders.csv"),
+    ("loads", "update raw.loads set is_present = false",
+     "files_still_present", "1 of 1 unexpected", "orders.csv"),
+    ("load_days", "update audit.limits set earliest_day = '2024-02-01'",
+     "dates_within_period", "2024-01-05 to 2024-04-01", "orders.csv 2024-01-05"),
+    ("load_days", "update audit.limits set latest_day = '2024-03-24'",
+     "dates_within_period", "2024-01-05 to 2024-04-01", "orders.csv 2024-03-25"),
+    ("load_days", "update audit.limits set today = '2024-03-31'",
+     "no_date_after_today", "latest 2024-04-01", "orders.csv 2024-04-01"),
+    ("load_days", "update audit.limits set maximum_customerless_share = .1",
+     "customerless_share_within_limit", "14.29% (1 of 7 lines)", "orders.csv"),
+    ("load_days", "update raw.transactions set amount = amount + .01 where source_row = 1",
+     "days_reconcile_with_lines", "7 lines, amount 166.01, used 164.01", None),
+    ("load_days", "delete from raw.transactions where source_row = 1",
+     "days_reconcile_with_lines", "6 lines, amount 156.00, used 154.00", None),
+    ("customers", "insert into raw.customers by name"
+     " select 'x' as customer_id, 'c.csv' as source_file, unnest([1, 2]) as source_row",
+     "one_row_per_customer", "2 of 2 unexpected", "c.csv:1"),
+    ("customers", "insert into raw.customers by name select 'x' as customer_id,"
+     " timestamp '2024-04-03 12:00' as signed_up_at, 'c.csv' as source_file, 1 as source_row",
+     "no_time_in_the_future", "1 of 1 unexpected", "c.csv:1"),
+    ("interactions", "insert into raw.interactions by name select 'x' as customer_id,"
+     " timestamp '2024-01-01' as occurred_at, 'nod' as interaction_type,"
+     " 'i.csv' as source_file, 7 as source_row",
+     "interaction_types_known", "1 of 1 unexpected", "i.csv:7"),
+    ("campaigns", "insert into raw.campaigns by name select 'x' as campaign_id,"
+     " 12 as offer_cost_rate, 'g.csv' as source_file, 1 as source_row",
+     "offer_cost_rates_plausible", "1 of 1 unexpected", "g.csv:1"),
+    ("consents", "insert into raw.consents by name select 'x' as customer_id, 'm' as purpose,"
+     " timestamp '2024-01-02' as granted_at, timestamp '2024-01-01' as withdrawn_at,"
+     " 's.csv' as source_file, 1 as source_row",
+     "withdrawn_after_granted", "1 of 1 unexpected", "s.csv:1"),
+    ("exit_surveys", "insert into raw.exit_surveys by name select 'x' as customer_id,"
+     " 's.csv' as source_file, 4 as source_row",
+     "required_values_present", "1 of 1 unexpected", "s.csv:4"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", ["with rows", "empty"])
+@pytest.mark.parametrize("table", suites.suite_tables("raw"))
+def test_good_raw_tables_pass(table: str, rows: str, tmp_path: Path) -> None:
+    sql = WAREHOUSE + LINES if rows == "with rows" else WAREHOUSE
+    verdict = judge_raw(table, make(tmp_path / "warehouse.duckdb", sql))
+    assert failed(verdict) == {}
+    assert verdict.is_passed
+
+
+@pytest.mark.parametrize(
+    ("table", "fault", "expectation", "observed", "example"),
+    RAW_FAULTS,
+    ids=[fault[2] for fault in RAW_FAULTS],
+)
+def test_raw_fault_is_named(
+    table: str, fault: str, expectation: str, observed: str, example: str | None, warehouse: Path
+) -> None:
+    make(warehouse, fault)
+    faults = failed(judge_raw(table, warehouse))
+    assert list(faults) == [expectation]
+    assert faults[expectation].observed_value == observed
+    assert faults[expectation].example_ids[:1] == ((example,) if example else ())
+    assert faults[expectation].unexpected_count >= 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "days", "is_passed"), [(101, 28, True), (60, 28, False), (60, 27, True)]
+)
+def test_volume_is_judged_from_28_earlier_days_on(
+    rows: int, days: int, is_passed: bool, warehouse: Path
+) -> None:
+    make(warehouse, f"""
+        delete from raw.load_days;
+        insert into raw.load_days
+        select 'x.csv', date '2024-04-01' - i::integer, if(i = 0, {rows}, 100 + i % 3), 0, 0, 0, 'b'
+        from range({days} + 1) as days(i);
+    """)  # fmt: skip
+    outcomes = {one.expectation: one for one in judge_raw("load_days", warehouse).outcomes}
+    volume = outcomes["last_day_volume_usual"]
+    assert volume.is_passed == is_passed
+    assert volume.observed_value == f"2024-04-01: {rows} lines"
+    assert volume.threshold == (
+        "91 to 111 lines" if days == 28 else "too few days before it to tell"
+    )
+
+
+@pytest.mark.parametrize("table", canonical.TABLES.values(), ids=lambda table: table.name)
+def test_raw_suites_know_the_canonical_columns(table: canonical.Table) -> None:
+    columns = {one.name: one.sql_type for one in (*table.columns, *canonical.LINEAGE)}
+    if table is canonical.TRANSACTIONS:
+        columns["amount_original"] = canonical.EXACT_NUMBER
+    assert contract("raw", table.name) == columns

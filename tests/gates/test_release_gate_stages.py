@@ -1,0 +1,79 @@
+"""Stages, their rules and the moves between them; each fault is named by the release gate."""
+
+from pathlib import Path
+
+from support.gate_cases import (
+    Fault,
+    each,
+    expectations,
+    failed,
+    found,
+    judge_release,
+    make,
+    meant,
+    shown,
+)
+
+# table, fault, expectation, observed value, first example
+FAULTS = [
+    ("customer_stage_history", "update customer_stage_history set valid_from = valid_from + 1,"
+     " valid_to = valid_to + 1 where valid_from = '2024-01-16'",
+     "intervals_gapless", "2 of 21 unexpected", "a:lifecycle_stage:2024-01-17"),
+    ("customer_stage_history", "update customer_stage_history"
+     " set rule_id = 'evergreen_steady_rhythm', stage = 'evergreen'"
+     " where customer_id = 'c' and axis = 'lifecycle_stage'",
+     "current_stages_agree", "1 of 4 unexpected", "c"),
+    ("customer_stage_history", "delete from customer_stage_history"
+     " where customer_id = 'b' and valid_from = '2024-03-31'",
+     "current_stages_agree, begins_when_known", "1 of 4 unexpected", "b"),
+    ("customer_stage_history", "update customer_stage_history set valid_from = '2024-01-02'"
+     " where customer_id = 'p'",
+     "begins_when_known", "1 of 4 unexpected", "p"),
+    ("customer_stage_history", "update customers set known_on = '2024-03-24'"
+     " where customer_id = 'c'",
+     "begins_when_known", "1 of 4 unexpected", "c"),
+    ("customer_stage_history", "update customer_stage_history set stage = 'new'"
+     " where valid_from = '2024-01-16'",
+     "stages_known", "1 of 21 unexpected", "a:lifecycle_stage:2024-01-16"),
+    ("customer_stage_history", "update customer_stage_history set value_at_stake = null"
+     " where valid_from = '2024-01-16'",
+     "values_present", "1 of 21 unexpected", "a:lifecycle_stage:2024-01-16"),
+    ("stage_transitions", "insert into stage_transitions values"
+     " ('2024-03-01', 'loyalty_stage', 'first_time', 'client', 0, 0, 'USD')",
+     "moves_well_formed", "1 of 16 unexpected", "2024-03-01:loyalty_stage:first_time:client"),
+    ("stage_transitions", "update stage_transitions set customer_count = 2 where to_stage = 'new'",
+     "moves_reconcile", "1 of 10 unexpected", "lifecycle_stage new"),
+    ("stage_transitions", "update stage_transitions set month = '2024-03-01'"
+     " where from_stage = 'unknown' and to_stage = 'alarm'",
+     "nobody_leaves_before_coming", "1 of 16 unexpected", "2024-02-01 lifecycle_stage alarm"),
+    ("stage_rules", "delete from stage_rules where stage = 'advocate';"
+     "update stage_rules set rule_order = rule_order - 1"
+     " where axis = 'loyalty_stage' and rule_order > 2",
+     "stages_complete", "1 of 16 unexpected", "loyalty_stage advocate"),
+    ("stage_rules", "update stage_rules set rule_order = 9 where rule_id = 'never_contacted_yet'",
+     "rules_in_order", "1 of 20 unexpected", "contact_class:never_contacted_yet"),
+    ("stage_rules", "update stage_rules set label = 'Gone' where rule_id = 'lost_season_passed'",
+     "labels_agree", "2 of 20 unexpected", "lifecycle_stage:lost_over_threshold"),
+    ("stage_rules", "update stage_rules set label_zh = '常青客户' where stage = 'new'",
+     "labels_agree", "2 of 20 unexpected", "lifecycle_stage:evergreen_steady_rhythm"),
+    ("stage_rules", "update stage_rules set rule_text_zh = ' ' where stage = 'new'",
+     "texts_present", "1 of 20 unexpected", "lifecycle_stage:new_first_purchase"),
+]  # fmt: skip
+
+
+@each(FAULTS)
+def test_release_fault_is_named(fault: Fault, release: Path, warehouse: Path) -> None:
+    assert found(fault, release, warehouse) == meant(fault)
+
+
+def test_every_release_expectation_is_shown_to_fail() -> None:
+    assert shown("stages", FAULTS) == expectations("stages")
+
+
+def test_file_out_of_order_is_named(release: Path, warehouse: Path) -> None:
+    for table, expectation in (
+        ("customer_stage_history", "intervals_gapless"),
+        ("alerts", "one_alert_at_a_time"),
+    ):
+        make(release, f"create or replace table {table} as from {table} order by customer_id desc")
+        assert expectation in failed(judge_release(table, release, warehouse))
