@@ -37,7 +37,7 @@ YML_LINES = 1_000
 LONG_BECAUSE = "Long because"
 BELONGS_HERE = "Belongs here"
 # Folders of tests that mirror no folder of the package.
-OTHER_TESTS = {"support", "whole", "benchmarks"}
+OTHER_TESTS = {"support", "whole", "benchmarks", "docs"}
 
 
 def import_faults(package: Path) -> list[str]:
