@@ -27,7 +27,7 @@ from dagster_project.loading.loader import ALL_DAYS, DayRange, LoadReport
 from dagster_project.models import dbt_project
 from dagster_project.release import audit, releases
 from dagster_project.runs.progress import show_models_only
-from dagster_project.scores import scoring
+from dagster_project.scores import score_tables, scoring
 from dagster_project.warehouse import connect
 
 OWNERS = ["team:data-engineering"]
@@ -247,7 +247,7 @@ def score_assets() -> dg.AssetsDefinition:
                 owners=OWNERS,
                 description=dbt_project.source_description("scores", table),
             )
-            for table in scoring.TABLES
+            for table in score_tables.TABLES
         ],
         backfill_policy=ONE_RUN,
     )
@@ -259,7 +259,7 @@ def score_assets() -> dg.AssetsDefinition:
             choices = scoring.write_scores(connection, settings)
             counts = {
                 table: connection.execute(f"select count(*) from scores.{table}").fetchone()[0]
-                for table in scoring.TABLES
+                for table in score_tables.TABLES
             }
         for score, choice in choices.items():
             context.log.info(f"{score}: {choice.published or 'none'} ({choice.reason})")

@@ -35,7 +35,7 @@ from support.shop import run_dbt
 from dagster_project.config.sources import load_source
 from dagster_project.loading.loader import load_table, prepare_raw
 from dagster_project.paths import DBT_DIR, SourcePaths
-from dagster_project.scores import scoring
+from dagster_project.scores import score_tables
 from dagster_project.warehouse import connect
 
 MODELS = DBT_DIR / "models"
@@ -334,7 +334,7 @@ def write_csv(file: Path, header: list[str], rows: Iterable[tuple]) -> None:
 def load(paths: SourcePaths, batch: str, *tables: str) -> None:
     with connect(paths) as connection:
         prepare_raw(connection)
-        scoring.create_tables(connection)
+        score_tables.create_tables(connection)
         for table in ("transactions", *tables):
             load_table(connection, load_source(paths), paths, table, batch_id=batch)
 
@@ -361,7 +361,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> SourcePaths:
     paths = SourcePaths(tmp_path_factory.mktemp("empty"), "empty")
     with connect(paths) as connection:
         prepare_raw(connection)
-        scoring.create_tables(connection)
+        score_tables.create_tables(connection)
     run_dbt(paths.warehouse, "build", "--empty", "--exclude-resource-type", "test", "unit_test")
     return paths
 
