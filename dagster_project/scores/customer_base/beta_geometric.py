@@ -19,8 +19,8 @@ from dagster_project.scores.customer_base.model import (
 
 # Below exp(-25) of its top an integrand adds nothing.
 NEGLIGIBLE = 25.0
-# Of logarithms of odds: sums over steps of a third are exact to 1e-10, as what is summed has
-# no singularity nearer than pi to the real axis and does not grow until half of that.
+# Of logarithms of odds: sums over even steps are exact to exp(-2 pi d / step), where d is how far
+# from the real axis what is summed can be followed without growing, here not much below pi / 2.
 LONGEST_STEP = 1 / 3
 LEAST_NODES, NODES_AT_ONCE = 48, 16
 # Logarithms of G of numbers beyond lose more digits than Stirling's series.
@@ -142,10 +142,10 @@ def mean_until_left(a: float, b: np.ndarray, shape: np.ndarray, growth: np.ndarr
     the ends; its mean is one under Beta(a + 2, b + 1), which even the smallest a and b keep from
     the ends. It is summed over evenly spaced logarithms of the odds of p.
 
-    The relative error is below 2e-9, and typically 1e-13: the largest of 20,000 drawn evenly in
-    logarithms from a and b of 1e-3 to 1e5, shape of 1e-3 to 2e4 and growth of 1e-6 to 1e3 against
-    the sum over the number of purchases, P(N = n) E[1 + (1 - p) + ... + (1 - p)^(n - 1)], whose
-    terms are all positive, in extended precision.
+    The relative error is below 2e-8, and below 2e-10 for 999 in a thousand: the largest of 20,000
+    was 1e-8, with a and b of 1e-3 to 1e5, shape of 1e-3 to 2e4 and growth of 1e-6 to 1e3 drawn
+    evenly in logarithms, against the sum over the number of purchases of P(N = n) times
+    E[1 + (1 - p) + ... + (1 - p)^(n - 1)], all terms positive, in extended precision.
 
     Args:
         a: Of the chance to leave.
