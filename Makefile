@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c requirements.lock
+FUZZ_MINUTES ?= 15
 SOURCE_OPTION := $(if $(SOURCE),--source $(SOURCE))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint ui clean
+.PHONY: help run test fuzz lint ui clean
 
 help: ## List what can be done
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -19,6 +20,9 @@ ui: $(VENV)/.installed ## Open the Dagster UI on http://localhost:3000 (SOURCE=n
 
 test: $(VENV)/.installed-dev ## Set up with development tools, then test
 	@$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.installed-dev ## Look for examples that break a property (FUZZ_MINUTES=15)
+	@$(BIN)/python -m pytest --fuzz-minutes $(FUZZ_MINUTES) --dist load --timeout 0
 
 lint: $(VENV)/.installed-dev ## Check style, models and definitions
 	$(BIN)/ruff check .

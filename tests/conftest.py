@@ -9,6 +9,8 @@ from support.shop import SHOP, Outcome, copy_data, make_shop, run_once
 
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 
+pytest_plugins = ("support.fuzzing",)
+
 
 @pytest.fixture(scope="session")
 def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -14,7 +14,7 @@ from dagster_project.defs.assets.common import CANDIDATE, CURRENT, OWNERS, RAW_K
 from dagster_project.defs.jobs import DAILY, FULL_REBUILD, daily_job, full_rebuild_job
 from dagster_project.models import dbt_project
 from dagster_project.paths import DBT_DIR, PROJECT_DIR, SourcePaths
-from dagster_project.scores import scoring
+from dagster_project.scores import score_tables
 
 SOURCES = sorted(source_files(PROJECT_DIR / "data"))
 LAYERS = ("raw", "staging", "intermediate", "scores", "marts", "release")
@@ -97,7 +97,7 @@ def test_every_asset_key_is_a_layer_and_a_table_known_here(graph) -> None:
     expected = {
         *(("raw", name) for name in RAW),
         *(("marts", name) for name in MARTS),
-        *(("scores", name) for name in scoring.TABLES),
+        *(("scores", name) for name in score_tables.TABLES),
         *(
             (layer, file.stem)
             for layer in ("staging", "intermediate")

@@ -36,7 +36,7 @@ from dagster_project.config.source import load_source
 from dagster_project.loading.load import load_table
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import DBT_DIR, SourcePaths
-from dagster_project.scores import scoring
+from dagster_project.scores import score_tables
 from dagster_project.warehouse import connect
 
 MODELS = DBT_DIR / "models"
@@ -335,7 +335,7 @@ def write_csv(file: Path, header: list[str], rows: Iterable[tuple]) -> None:
 def load(paths: SourcePaths, batch: str, *tables: str) -> None:
     with connect(paths) as connection:
         prepare_raw(connection)
-        scoring.create_tables(connection)
+        score_tables.create_tables(connection)
         for table in ("transactions", *tables):
             load_table(connection, load_source(paths), paths, table, batch_id=batch)
 
@@ -362,7 +362,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> SourcePaths:
     paths = SourcePaths(tmp_path_factory.mktemp("empty"), "empty")
     with connect(paths) as connection:
         prepare_raw(connection)
-        scoring.create_tables(connection)
+        score_tables.create_tables(connection)
     run_dbt(paths.warehouse, "build", "--empty", "--exclude-resource-type", "test", "unit_test")
     return paths
 

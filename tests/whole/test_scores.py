@@ -21,7 +21,7 @@ from dagster_project.config.source import load_source
 from dagster_project.loading.load import load_table
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import PROJECT_DIR, SourcePaths
-from dagster_project.scores import scoring
+from dagster_project.scores import score_tables, scoring
 from dagster_project.warehouse import connect
 
 pytestmark = pytest.mark.timeout(900)
@@ -480,13 +480,13 @@ def test_scores_as_of_a_past_day_use_nothing_after_it(
                     table: connection.execute(
                         f"select * from scores.{table} order by all"
                     ).fetchall()
-                    for table in scoring.TABLES
+                    for table in score_tables.TABLES
                 }
             )
             (line_count,) = connection.execute("select count(*) from raw.transactions").fetchone()
     before, after = found
     assert line_count == len(past) + len(future)
     assert len(before["customer_scores"]) == 2357
-    for table in scoring.TABLES:
+    for table in score_tables.TABLES:
         assert before[table], table
         assert after[table] == before[table], table

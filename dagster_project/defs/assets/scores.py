@@ -6,7 +6,7 @@ import dagster as dg
 
 from dagster_project.defs.assets.common import ONE_RUN, OWNERS, GivenRun
 from dagster_project.models import dbt_project
-from dagster_project.scores import scoring
+from dagster_project.scores import score_tables, scoring
 from dagster_project.warehouse import connect
 
 
@@ -25,7 +25,7 @@ def score_assets() -> dg.AssetsDefinition:
                 owners=OWNERS,
                 description=dbt_project.source_description("scores", table),
             )
-            for table in scoring.TABLES
+            for table in score_tables.TABLES
         ],
         backfill_policy=ONE_RUN,
     )
@@ -37,7 +37,7 @@ def score_assets() -> dg.AssetsDefinition:
             choices = scoring.write_scores(connection, settings)
             counts = {
                 table: connection.execute(f"select count(*) from scores.{table}").fetchone()[0]
-                for table in scoring.TABLES
+                for table in score_tables.TABLES
             }
         for score, choice in choices.items():
             context.log.info(f"{score}: {choice.published or 'none'} ({choice.reason})")

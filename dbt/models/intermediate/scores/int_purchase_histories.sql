@@ -41,7 +41,6 @@ final as (
         cast({{ days_between('buyers.first_purchase_on', as_of_date()) }} as integer)
             as days_observed,
         buyers.repeat_net_revenue,
-        buyers.value_at_stake,
         {{ month_of('buyers.first_purchase_on') }} as acquisition_month,
         {{ value_tier(tiered_value('tier_cutoffs.measure', 'buyers')) }} as value_tier,
         stages.lifecycle_stage,

@@ -1,4 +1,4 @@
-{%- set horizons = (30, 90, 365) -%}
+{%- set horizons = var("score_horizons") -%}
 {%- set steps = (1, 2, 3) -%}
 
 -- Days as of which scores are put to the test, by horizon: one, two and three horizons before the

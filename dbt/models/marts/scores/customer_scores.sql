@@ -16,9 +16,10 @@ final as (
         scores.customer_id,
         {{ rounded('scores.probability_alive', 6) }} as probability_alive,
         {{ rounded('scores.return_probability_90d', 6) }} as return_probability_90d,
-        {{ rounded('scores.expected_purchases_30d', 6) }} as expected_purchases_30d,
-        {{ rounded('scores.expected_purchases_90d', 6) }} as expected_purchases_90d,
-        {{ rounded('scores.expected_purchases_365d', 6) }} as expected_purchases_365d,
+        {% for days in var("score_horizons") -%}
+            {{ rounded("scores.expected_purchases_" ~ days ~ "d", 6) }}
+                as expected_purchases_{{ days }}d,
+        {% endfor -%}
         {{ plus_days(as_of_date(), 'scores.days_to_next_purchase') }} as expected_next_purchase_on,
         {{ rounded('scores.expected_order_value', 2) }} as expected_order_value,
         {{ rounded('scores.lifetime_value_365d', 2) }} as lifetime_value_365d,
