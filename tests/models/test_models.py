@@ -455,9 +455,9 @@ def labels_given_by(sql: str) -> set[str]:
 def labels_of_models() -> dict[str, set[str]]:
     """Return the labels the cases of each model can give, those of its macros included."""
     macros = {
-        name: labels_given_by(path.read_text())
+        name: labels_given_by(body)
         for path in (DBT_DIR / "macros").rglob("*.sql")
-        for name in re.findall(r"macro (\w+)\(", path.read_text())
+        for name, body in re.findall(r"macro (\w+)\((.*?)endmacro", path.read_text(), re.DOTALL)
     }
     labels = {}
     for path in MODELS.rglob("*.sql"):
