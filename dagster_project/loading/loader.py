@@ -21,6 +21,7 @@ import duckdb
 from dagster_project.config import canonical
 from dagster_project.config.sources import FromLookup, Source, TableSource
 from dagster_project.errors import ConfigurationError, WinbackError
+from dagster_project.files import write_text
 from dagster_project.loading import raw_tables, readers
 from dagster_project.loading.lines import LineNumbers, number_lines
 from dagster_project.loading.mapping import (
@@ -579,11 +580,7 @@ class _Load:
 def pseudonym_key(paths: SourcePaths) -> str:
     """Return the source's secret key, made once; it is state, for new keys mean new ids."""
     if not paths.pseudonym_key.is_file():
-        paths.pseudonym_key.parent.mkdir(parents=True, exist_ok=True)
-        scratch = paths.pseudonym_key.with_suffix(".new")
-        scratch.touch(mode=0o600)
-        scratch.write_text(secrets.token_hex(32))
-        scratch.rename(paths.pseudonym_key)
+        write_text(paths.pseudonym_key, secrets.token_hex(32), mode=0o600)
     return paths.pseudonym_key.read_text().strip()
 
 

@@ -25,6 +25,7 @@ import duckdb
 
 from dagster_project.config.sources import FileFormat
 from dagster_project.errors import ConfigurationError, WinbackError
+from dagster_project.files import file_hash
 from dagster_project.warehouse import identifier, literal
 
 CHUNK_BYTES = 1 << 22
@@ -108,8 +109,7 @@ def content_hash(path: Path) -> str:
 
 @lru_cache(maxsize=100_000)
 def _content_hash(path: Path, size: int, changed_at: int) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_hash(path)
 
 
 def file_format(file: SourceFile, declared: FileFormat) -> str:
