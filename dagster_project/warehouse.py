@@ -20,6 +20,8 @@ from dagster_project.paths import SourcePaths, setting
 # Who looks into a file is soon gone; a killed program's lock goes with it.
 LOCK_PATIENCE_SECONDS = 20
 MEMORY = Path(":memory:")
+# How DuckDB begins to say so; it has no error of its own for it.
+LOCKED = "Could not set lock on file"
 
 Opened = TypeVar("Opened")
 
@@ -92,7 +94,7 @@ def _patiently(open_: Callable[[], Opened], database: Path, read_only: bool) -> 
         try:
             return open_()
         except duckdb.IOException as error:
-            if "lock" not in str(error):
+            if LOCKED not in str(error):
                 raise WinbackError(f"cannot open {database}: {error}") from error
             if time.monotonic() > deadline:
                 raise WinbackError(_kept(database, read_only)) from error

@@ -82,8 +82,9 @@ def test_two_inputs_of_one_name_are_refused():
 
 def raw_of(connection: duckdb.DuckDBPyConnection, loads: list, days: list) -> NamedInput:
     connection.execute(
-        "drop schema if exists raw cascade; create schema raw; create table raw.loads (table_name varchar, "
-        "source_file varchar, load_key varchar, row_count bigint); create table raw.load_days "
+        "drop schema if exists raw cascade; create schema raw; "
+        "create table raw.loads (table_name varchar, source_file varchar, load_key varchar, "
+        "row_count bigint); create table raw.load_days "
         "(source_file varchar, ordered_on date, row_count bigint, amount decimal(18, 2), "
         "used_amount decimal(18, 2))"
     )
