@@ -16,7 +16,7 @@ from typing import Any
 
 from dagster_project.models import dbt_project
 from dagster_project.paths import DBT_DIR, EXPECTATIONS_DIR, PROJECT_DIR
-from dagster_project.release import releases
+from dagster_project.release import state
 
 PAGE = PROJECT_DIR / "docs" / "tables.md"
 INDEX = PROJECT_DIR / "DECISIONS.md"
@@ -137,10 +137,10 @@ def _of_dbt(node: dict[str, Any]) -> Entry:
 
 
 def _of_history() -> Iterator[Entry]:
-    for table in releases.HISTORY_TABLES:
+    for table in state.HISTORY_TABLES:
         words = HISTORY[table.name]
         files = (
-            ("made and described in", _link(Path(inspect.getsourcefile(releases)))),
+            ("made and described in", _link(Path(inspect.getsourcefile(state)))),
             ("tests", _link(PROJECT_DIR / "tests" / "release")),
             ("decision", _decision(words["decision"])),
         )

@@ -238,11 +238,11 @@ def _check_sources(data_dir: Path, names: list[str] | None) -> None:
 
 def _releases(parsed: argparse.Namespace) -> None:
     from dagster_project.config.source import load_source
-    from dagster_project.release import releases
+    from dagster_project.release.state import list_releases
 
     paths = _paths(parsed)
     load_source(paths)
-    found = releases.list_releases(paths)
+    found = list_releases(paths)
     if not found:
         print(f"No release of {paths.source} yet; make one with `winback run`.")
     for release in found:
@@ -263,14 +263,14 @@ def _releases(parsed: argparse.Namespace) -> None:
 
 def _rollback(parsed: argparse.Namespace) -> None:
     from dagster_project.config.source import load_source
-    from dagster_project.release import releases
+    from dagster_project.release.publish import recover, rollback
     from dagster_project.runs.locking import source_lock
 
     paths = _paths(parsed)
     load_source(paths)
     with source_lock(paths, _say):
-        releases.recover(paths)
-        release = releases.rollback(paths, parsed.release_id)
+        recover(paths)
+        release = rollback(paths, parsed.release_id)
     print(f"{release.release_id} (as of {release.as_of}) is current.")
 
 

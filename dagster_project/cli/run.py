@@ -11,10 +11,12 @@ from datetime import UTC, date, datetime
 from dagster_project.config.source import Source
 from dagster_project.errors import WinbackError
 from dagster_project.paths import PROJECT_DIR, SourcePaths
-from dagster_project.release import audit, releases
-from dagster_project.release.releases import Release
+from dagster_project.release.identity import code_version, raw_input, release_identity
+from dagster_project.release.publish import recover, switch_to
+from dagster_project.release.state import Release, find_release
 from dagster_project.runs import planning
 from dagster_project.runs.locking import source_lock
+from dagster_project.warehouse import connect
 
 
 def run(
@@ -36,20 +38,21 @@ def run(
     now = datetime.now(UTC)
     as_of_date = planning.resolve_as_of(source, as_of, now)
     with source_lock(paths, say):
-        releases.recover(paths)
+        recover(paths)
         plan = planning.plan_load(paths, source, now, full_refresh=full_refresh)
         if not plan.has_changes:
-            version = releases.code_version()
-            identity = audit.release_identity(paths, source, as_of_date, version)
-            built = releases.find_release(paths, identity.release_id)
+            with connect(paths, read_only=True) as connection:
+                inputs = [raw_input(connection)]
+            identity = release_identity(source, as_of_date, code_version(), inputs)
+            built = find_release(paths, identity.release_id)
             if built is not None:
                 if publish and not built.is_current:
-                    built = releases.switch_to(paths, built.release_id)
+                    built = switch_to(paths, built.release_id)
                 return built, False
         say(f"Starting {source.name} as of {as_of_date}; days {plan.first} to {plan.last}.")
         settings = {"publish": publish, "full_refresh": full_refresh}
         release_id = _execute(source, paths, plan, as_of_date, settings)
-        release = releases.find_release(paths, release_id)
+        release = find_release(paths, release_id)
         if release is None:
             raise WinbackError(f"The run ended without the release {release_id}.")
         return release, True

@@ -1,4 +1,4 @@
-"""What a run says at its end, and what the manifest says of the churn definition in force."""
+"""What a run says at its end."""
 
 from typing import Any
 
@@ -9,43 +9,11 @@ from dagster_project.config.churn_words import threshold_text
 from dagster_project.config.source import Source
 from dagster_project.config.versions import in_force
 from dagster_project.paths import SourcePaths
-from dagster_project.release.releases import Release
+from dagster_project.release.manifest import churn_backtest
+from dagster_project.release.state import Release
 
 STAGES = ("new", "evergreen", "vulnerable", "alarm", "lost", "prospect")
 TOP_CANDIDATES = 5
-
-
-def churn_backtest(connection: duckdb.DuckDBPyConnection, schema: str) -> list[dict[str, Any]]:
-    """Return how the churn definition in force fared in the back-test, one entry a horizon.
-
-    Args:
-        connection: A warehouse or a release.
-        schema: The schema that holds `churn_definition_summary`.
-
-    Returns:
-        Entries by horizon in days; none while the history is too short for a back-test. Rates are
-        null where nothing can be divided by; `best_definition_id` is null if none qualifies.
-    """
-    cursor = connection.execute(
-        f"""
-        select
-            active.horizon_days, active.cutoff_count, active.false_lost_rate, active.missed_rate,
-            best.definition_id as best_definition_id, active.is_worse_than_best
-        from {schema}.churn_definition_summary as active
-        left join {schema}.churn_definition_summary as best
-            on active.horizon_days = best.horizon_days and best.is_best
-        where active.is_active
-        order by active.horizon_days
-        """
-    )
-    names = [column[0] for column in cursor.description]
-    return [
-        {
-            name: float(value) if name.endswith("_rate") and value is not None else value
-            for name, value in zip(names, row, strict=True)
-        }
-        for row in cursor.fetchall()
-    ]
 
 
 def summarise(paths: SourcePaths, source: Source, release: Release) -> str:

@@ -10,9 +10,11 @@ import dagster as dg
 
 from dagster_project.config import canonical
 from dagster_project.defs.assets.common import CANDIDATE, GivenRun, raw_key
-from dagster_project.gates import suites
+from dagster_project.files import file_hash
+from dagster_project.gates import limits, suites, verdicts
 from dagster_project.gates.outcomes import Outcome, TableVerdict, blocked_message
-from dagster_project.release import audit, releases
+from dagster_project.release.candidate import candidate_file, read_candidate
+from dagster_project.release.identity import raw_input
 from dagster_project.warehouse import connect
 
 
@@ -25,14 +27,14 @@ def raw_gate() -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, source_run: GivenRun
     ) -> Iterator[dg.AssetCheckResult]:
         paths = source_run.paths
-        audit.write_limits(paths, source_run.source, source_run.as_of, source_run.today)
-        verdicts = suites.validate("raw", suites.suite_tables("raw"), paths.warehouse, "raw")
+        limits.write_limits(paths, source_run.source, source_run.as_of, source_run.today)
+        judged = suites.validate("raw", suites.suite_tables("raw"), paths.warehouse, "raw")
         with connect(paths, read_only=True) as connection:
-            fingerprint = audit.raw_fingerprint(connection)
-        audit.record(
-            paths, "raw", verdicts, subject=fingerprint, raw=fingerprint, run_id=context.run.run_id
+            fingerprint = raw_input(connection).fingerprint
+        verdicts.record(
+            paths, "raw", judged, subject=fingerprint, raw=fingerprint, run_id=context.run.run_id
         )
-        yield from _results(verdicts, _judged_raw_asset, context.selected_asset_check_keys)
+        yield from _results(judged, _judged_raw_asset, context.selected_asset_check_keys)
 
     return gate
 
@@ -46,22 +48,22 @@ def release_gate() -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, source_run: GivenRun
     ) -> Iterator[dg.AssetCheckResult]:
         paths = source_run.paths
-        audit.write_former_stages(paths)
-        identity = releases.candidate_identity(paths)
-        file = releases.candidate_file(paths)
-        verdicts = suites.validate(
+        limits.write_former_stages(paths)
+        identity = read_candidate(paths).identity
+        file = candidate_file(paths)
+        judged = suites.validate(
             "release", suites.suite_tables("release"), file, "main", {"warehouse": paths.warehouse}
         )
-        audit.record(
+        verdicts.record(
             paths,
             "release",
-            verdicts,
+            judged,
             subject=identity.release_id,
-            raw=identity.input_fingerprint,
+            raw=identity.raw_fingerprint,
             run_id=context.run.run_id,
-            file_hash=releases.file_hash(file),
+            file_hash=file_hash(file),
         )
-        yield from _results(verdicts, lambda _: CANDIDATE, context.selected_asset_check_keys)
+        yield from _results(judged, lambda _: CANDIDATE, context.selected_asset_check_keys)
 
     return gate
 

@@ -16,7 +16,8 @@ from pydantic import Field
 
 from dagster_project.config.source import Source, load_source
 from dagster_project.paths import SourcePaths
-from dagster_project.release import releases
+from dagster_project.release.identity import CodeVersion, code_version
+from dagster_project.release.publish import recover
 from dagster_project.runs.bookkeeping import fail_dead_runs, requested_at
 from dagster_project.runs.locking import living_run, source_lock
 from dagster_project.runs.planning import resolve_as_of
@@ -35,7 +36,7 @@ class Run:
     as_of: date
     today: date
     last_complete_day: date
-    code_version: str
+    code: CodeVersion
     is_full_refresh: bool
     is_made_current: bool
 
@@ -78,7 +79,7 @@ class SourceRun(dg.ConfigurableResource[Run]):
         ):
             for run_id in fail_dead_runs(paths, context.instance):
                 log.warning(f"Run {run_id} had died; it is marked as failed.")
-            releases.recover(paths)
+            recover(paths)
             yield self._answers(paths, requested_at(context.run, context.instance))
 
     def _answers(self, paths: SourcePaths, now: datetime) -> Run:
@@ -89,7 +90,7 @@ class SourceRun(dg.ConfigurableResource[Run]):
             as_of=resolve_as_of(source, self.as_of, now),
             today=source.today(now),
             last_complete_day=source.last_complete_day(now),
-            code_version=releases.code_version(),
+            code=code_version(),
             is_full_refresh=self.full_refresh,
             is_made_current=self.publish,
         )

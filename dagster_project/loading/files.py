@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dagster_project.config.source import Source
 from dagster_project.errors import ConfigurationError, WinbackError
+from dagster_project.files import file_hash
 from dagster_project.paths import SourcePaths
 
 # Raise it when the meaning of raw changes, so that unchanged files are read again.
@@ -83,8 +84,7 @@ def content_hash(path: Path) -> str:
 
 @lru_cache(maxsize=100_000)
 def _content_hash(path: Path, size: int, changed_at: int) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_hash(path)
 
 
 def present_files(source: Source, paths: SourcePaths, table: str) -> list[PresentFile]:

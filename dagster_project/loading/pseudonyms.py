@@ -3,6 +3,7 @@
 import secrets
 from typing import Literal
 
+from dagster_project.files import write_text
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import literal
 
@@ -15,11 +16,7 @@ PSEUDONYM_LENGTH = 24
 def pseudonym_key(paths: SourcePaths) -> str:
     """Return the source's secret key, made once; it is state, for new keys mean new ids."""
     if not paths.pseudonym_key.is_file():
-        paths.pseudonym_key.parent.mkdir(parents=True, exist_ok=True)
-        scratch = paths.pseudonym_key.with_suffix(".new")
-        scratch.touch(mode=0o600)
-        scratch.write_text(secrets.token_hex(32))
-        scratch.rename(paths.pseudonym_key)
+        write_text(paths.pseudonym_key, secrets.token_hex(32), mode=0o600)
     return paths.pseudonym_key.read_text().strip()
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from dagster_project.models.dbt_runner import run_dbt
 from dagster_project.paths import DBT_DIR, SourcePaths
-from dagster_project.release.releases import PublishedTable
+from dagster_project.release.tables import PublishedTable
 
 MANIFEST = DBT_DIR / "target" / "manifest.json"
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_project.errors import WinbackError
+from dagster_project.files import appearing_whole
 from dagster_project.paths import DBT_DIR, SourcePaths
 from dagster_project.warehouse import engine_settings
 
@@ -96,10 +97,9 @@ def _read_parsed(file: Path) -> Any:
 
 def _keep_parsed(target: Path, parsed: Path) -> None:
     """Move what dbt has parsed out of its target folder, with the time at which it did."""
-    # The folders may be on two disks, and another source's run may read the file.
-    whole = parsed.with_suffix(f".{os.getpid()}")
-    shutil.move(target / "partial_parse.msgpack", whole)
-    whole.replace(parsed)
+    # The folders may be on two disks, and another source's run may read or keep the file.
+    with appearing_whole(parsed, is_shared=True) as temporary:
+        shutil.move(target / "partial_parse.msgpack", temporary)
 
 
 def _failure(outcome: Any) -> str:

@@ -12,10 +12,9 @@ import pytest
 from support.raw_shop import HEADER, Shop, day, lines
 
 from dagster_project import warehouse
-from dagster_project.gates import suites
+from dagster_project.gates import limits, suites
 from dagster_project.gates.outcomes import Outcome
 from dagster_project.loading.raw_tables import prepare_raw
-from dagster_project.release import audit
 
 
 @contextmanager
@@ -32,7 +31,7 @@ def gate_shop(folder: Path, **parts: str) -> Iterator[Shop]:
 def failed_gate(shop: Shop, table: str) -> dict[str, Outcome]:
     """Return the blocking outcomes of a table; the warehouse is closed meanwhile."""
     shop.connection.close()
-    audit.write_limits(shop.paths, shop.source, date(2024, 12, 31))
+    limits.write_limits(shop.paths, shop.source, date(2024, 12, 31), date(2025, 1, 1))
     (verdict,) = suites.validate("raw", [table], shop.paths.warehouse, "raw")
     shop.connection = duckdb.connect(str(shop.paths.warehouse))
     return {one.expectation: one for one in verdict.outcomes if one.is_blocking}

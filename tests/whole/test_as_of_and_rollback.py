@@ -8,7 +8,7 @@ import pytest
 from support.shop import RUN_SECONDS, SHOP, copy_data, make_shop, shop_paths, start_winback, winback
 
 from dagster_project.paths import SourcePaths
-from dagster_project.release.releases import current_release, list_releases
+from dagster_project.release.state import current_release, list_releases
 
 RUN = ("run", "--source", SHOP)
 PAST = date(2024, 2, 20)

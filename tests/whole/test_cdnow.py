@@ -14,8 +14,8 @@ import duckdb
 import pytest
 from support.shop import Outcome, winback
 
+from dagster_project.files import file_hash
 from dagster_project.paths import SourcePaths
-from dagster_project.release.releases import file_hash
 
 SOURCE = "cdnow_sample"
 pytestmark = pytest.mark.timeout(900)

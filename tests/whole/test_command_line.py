@@ -10,8 +10,8 @@ import pytest
 from support.shop import SHOP, SHOP_YML, add_sales, make_shop, sales, shop_paths, winback, write_csv
 
 from dagster_project.cli import main
+from dagster_project.files import file_hash
 from dagster_project.paths import SourcePaths
-from dagster_project.release.releases import file_hash
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -29,9 +29,10 @@ from support.shop import (
 from dagster_project.config.source import load_source
 from dagster_project.defs.assets.release import release_assets
 from dagster_project.defs.resources import SourceRun
+from dagster_project.files import file_hash
 from dagster_project.gates import suites
 from dagster_project.paths import SourcePaths
-from dagster_project.release.releases import current_release, file_hash
+from dagster_project.release.state import current_release
 
 pytestmark = pytest.mark.timeout(900)
 READ_EVERY_SECONDS = 0.05
@@ -43,14 +44,15 @@ TAMPERED = """
 import sys
 import duckdb
 from dagster_project.cli import main
-from dagster_project.release import releases
-build = releases.build_candidate
+from dagster_project.defs.assets import release
+from dagster_project.release.candidate import candidate_file
+build = release.build_candidate
 def tampered(paths, *arguments, **options):
     folder = build(paths, *arguments, **options)
-    with duckdb.connect(str(releases.candidate_file(paths))) as connection:
+    with duckdb.connect(str(candidate_file(paths))) as connection:
         connection.execute("delete from customers where customer_id = 'C001'")
     return folder
-releases.build_candidate = tampered
+release.build_candidate = tampered
 cli.main(sys.argv[1:])
 """
 

@@ -10,8 +10,8 @@ import duckdb
 import pytest
 from support.shop import SHOP, add_sales, shop_paths, start_winback, winback
 
+from dagster_project.files import file_hash
 from dagster_project.paths import SourcePaths
-from dagster_project.release.releases import file_hash
 
 pytestmark = pytest.mark.timeout(900)
 RUN = ("run", "--source", SHOP)

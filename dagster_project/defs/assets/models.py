@@ -12,8 +12,8 @@ from dbt_common.events.functions import msg_to_dict
 from dagster_project.defs.assets.common import ONE_RUN, OWNERS, GivenRun
 from dagster_project.models import dbt_project
 from dagster_project.models.dbt_runner import engine_environment, run_dbt
+from dagster_project.models.version import models_have_changed, note_models
 from dagster_project.paths import SourcePaths
-from dagster_project.release import audit
 from dagster_project.runs.progress import show_dbt_event
 from dagster_project.warehouse import connect
 
@@ -64,7 +64,7 @@ def _models(name: str, *, exclude: str, select: str = "fqn:*") -> dg.AssetsDefin
         arguments = ["build", "--no-write-json", *selection]
         if indirect:
             arguments += ["--indirect-selection", indirect]
-        if source_run.is_full_refresh or audit.models_have_changed(paths):
+        if source_run.is_full_refresh or models_have_changed(paths, source_run.code):
             arguments.append("--full-refresh")
         results: list[dict[str, Any]] = []
 
@@ -82,7 +82,7 @@ def _models(name: str, *, exclude: str, select: str = "fqn:*") -> dg.AssetsDefin
                 parsed=dbt_project.parsed_project(source_run.dbt_variables()),
                 on_event=listen,
             )
-            audit.note_models(paths)
+            note_models(paths, source_run.code)
         finally:
             # Rows are counted when dbt has given the file back.
             counts = _row_counts(paths)

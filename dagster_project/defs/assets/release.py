@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from dagster_project.cli import summary
 from dagster_project.config.source import Source
 from dagster_project.defs.assets.common import (
     CANDIDATE,
@@ -14,8 +13,17 @@ from dagster_project.defs.assets.common import (
     GivenRun,
     markdown_table,
 )
+from dagster_project.errors import WinbackError
 from dagster_project.models import dbt_project
-from dagster_project.release import audit, releases
+from dagster_project.release.candidate import (
+    build_candidate,
+    candidate_file,
+    read_candidate,
+)
+from dagster_project.release.identity import code_version, raw_input, release_identity
+from dagster_project.release.manifest import churn_backtest
+from dagster_project.release.publish import publish
+from dagster_project.release.state import current_release, find_release
 from dagster_project.warehouse import connect
 
 
@@ -40,19 +48,25 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
     )
     def candidate(context: dg.AssetExecutionContext, source_run: GivenRun) -> dg.MaterializeResult:
         paths, config = source_run.paths, source_run.source
-        identity = audit.release_identity(paths, config, source_run.as_of, source_run.code_version)
+        if code_version() != source_run.code:
+            raise WinbackError(
+                "The program's files were changed while this run was going, so that what it built "
+                "is of neither version; run again."
+            )
         with connect(paths, read_only=True) as connection:
-            churn_backtest = summary.churn_backtest(connection, "marts")
-        releases.build_candidate(
+            inputs = [raw_input(connection)]
+            backtest = churn_backtest(connection, "marts")
+        identity = release_identity(config, source_run.as_of, source_run.code, inputs)
+        build_candidate(
             paths,
             identity,
             dbt_project.published_tables(),
             currency=config.currency,
             settings=config.model_settings(),
-            churn_backtest=churn_backtest,
+            churn_backtest=backtest,
         )
         context.log.info(f"built candidate {identity.release_id}")
-        with connect(paths, releases.candidate_file(paths), read_only=True) as connection:
+        with connect(paths, candidate_file(paths), read_only=True) as connection:
             stages = markdown_table(
                 connection.execute(
                     "select lifecycle_stage, count(*) as customers, "
@@ -66,7 +80,7 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
                 "as_of_date": identity.as_of.isoformat(),
                 "dagster/row_count": customer_count,
                 "stages": stages,
-                "file": dg.MetadataValue.path(releases.candidate_file(paths)),
+                "file": dg.MetadataValue.path(candidate_file(paths)),
             }
         )
 
@@ -85,12 +99,12 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
     )
     def current(context: dg.AssetExecutionContext, source_run: GivenRun) -> dg.MaterializeResult:
         paths, config = source_run.paths, source_run.source
-        identity = releases.candidate_identity(paths)
-        former = releases.current_release(paths)
-        built = releases.find_release(paths, identity.release_id)
+        identity = read_candidate(paths).identity
+        former = current_release(paths)
+        built = find_release(paths, identity.release_id)
         is_newer = former is None or identity.as_of >= former.as_of
         is_unwanted = built is not None and built.is_rolled_back
-        release = releases.publish(
+        release = publish(
             paths,
             make_current=source_run.is_made_current or (is_newer and not is_unwanted),
             keep=config.settings.kept_releases,

@@ -1,0 +1,59 @@
+"""What the suites judge against, written into the warehouse's schema `audit` before they run.
+
+Belongs here: figures that a suite joins and that are in no table it judges. GX does not put
+parameters into the SQL of an expectation.
+"""
+
+from datetime import date
+
+from dagster_project.config.source import Source
+from dagster_project.paths import SourcePaths
+from dagster_project.warehouse import attach, connect
+
+LIMITS_DDL = """
+create or replace table audit.limits (
+    source_name varchar, currency varchar, as_of_date date, today date, earliest_day date,
+    latest_day date, minimum_amount decimal(18, 2), maximum_amount decimal(18, 2),
+    maximum_rejected_share double, maximum_customerless_share double, key_columns varchar[],
+    keeps_last_duplicate boolean
+)"""
+FORMER_STAGES_DDL = """
+create or replace table audit.former_stages (lifecycle_stage varchar, customer_count bigint)"""
+
+
+def write_limits(paths: SourcePaths, source: Source, as_of: date, today: date) -> None:
+    """Write the source's limits into `audit.limits`, which the suites join."""
+    transactions = source.tables["transactions"]
+    with connect(paths) as connection:
+        connection.execute("create schema if not exists audit")
+        connection.execute(LIMITS_DDL)
+        connection.execute(
+            "insert into audit.limits values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                source.name,
+                source.currency,
+                as_of,
+                today,
+                source.first_day,
+                source.last_day or today,
+                source.limits.minimum_amount,
+                source.limits.maximum_amount,
+                source.limits.rejected_share,
+                source.limits.customerless_share,
+                list(transactions.key),
+                transactions.duplicates == "keep_last",
+            ],
+        )
+
+
+def write_former_stages(paths: SourcePaths) -> None:
+    """Write the stage counts of the current release into `audit.former_stages`."""
+    with connect(paths) as connection:
+        connection.execute("create schema if not exists audit")
+        connection.execute(FORMER_STAGES_DDL)
+        if paths.published_file.exists():
+            attach(connection, paths.published_file, "former", read_only=True)
+            connection.execute(
+                "insert into audit.former_stages select lifecycle_stage, count(*) "
+                "from former.main.customers group by all"
+            )

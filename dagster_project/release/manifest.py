@@ -1,0 +1,104 @@
+"""The manifest: what stands beside a release's tables for people and programs to read."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from dagster_project.files import file_hash
+from dagster_project.release.candidate import RELEASE_FILE, Candidate
+
+SCHEMA_VERSION = "2.1"
+COMPATIBILITY = (
+    "The minor number rises when tables or columns are added, the major number when anything is "
+    "removed, renamed or changes its type or meaning. A reader of 2.0 can read every 2.x."
+)
+MANIFEST = "manifest.json"
+
+
+def manifest(
+    folder: Path,
+    candidate: Candidate,
+    tables: Sequence[Mapping[str, Any]],
+    published_at: datetime,
+) -> dict[str, Any]:
+    """Return the manifest of a candidate whose files are complete.
+
+    Args:
+        folder: Folder of the candidate.
+        candidate: What was built.
+        tables: Its tables as `describe_tables` gives them.
+        published_at: When it passed its gates (UTC).
+    """
+    identity = candidate.identity
+    files = [folder / RELEASE_FILE, *sorted((folder / "parquet").iterdir())]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "compatibility": COMPATIBILITY,
+        "release_id": identity.release_id,
+        "source": identity.source,
+        "as_of": identity.as_of.isoformat(),
+        "built_at": f"{candidate.built_at.isoformat()}Z",
+        "published_at": f"{published_at.isoformat()}Z",
+        "code_version": identity.code.text,
+        "fingerprint": identity.fingerprint,
+        "input_fingerprint": identity.input_fingerprint,
+        "settings_fingerprint": identity.settings_fingerprint,
+        "currency": candidate.currency,
+        "settings": candidate.settings,
+        "churn_backtest": candidate.churn_backtest,
+        "inputs": candidate.inputs,
+        "tables": tables,
+        "files": {
+            file.relative_to(folder).as_posix(): {
+                "sha256": file_hash(file),
+                "bytes": file.stat().st_size,
+            }
+            for file in files
+        },
+    }
+
+
+def read_published_at(release: Path) -> datetime | None:
+    """Return when the release in a folder was published (UTC); None if its files are gone."""
+    try:
+        text = (release / MANIFEST).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return datetime.fromisoformat(json.loads(text)["published_at"]).replace(tzinfo=None)
+
+
+def churn_backtest(connection: duckdb.DuckDBPyConnection, schema: str) -> list[dict[str, Any]]:
+    """Return how the churn definition in force fared in the back-test, one entry a horizon.
+
+    Args:
+        connection: A warehouse or a release.
+        schema: The schema that holds `churn_definition_summary`.
+
+    Returns:
+        Entries by horizon in days; none while the history is too short for a back-test. Rates are
+        null where nothing can be divided by; `best_definition_id` is null if none qualifies.
+    """
+    cursor = connection.execute(
+        f"""
+        select
+            active.horizon_days, active.cutoff_count, active.false_lost_rate, active.missed_rate,
+            best.definition_id as best_definition_id, active.is_worse_than_best
+        from {schema}.churn_definition_summary as active
+        left join {schema}.churn_definition_summary as best
+            on active.horizon_days = best.horizon_days and best.is_best
+        where active.is_active
+        order by active.horizon_days
+        """
+    )
+    names = [column[0] for column in cursor.description]
+    return [
+        {
+            name: float(value) if name.endswith("_rate") and value is not None else value
+            for name, value in zip(names, row, strict=True)
+        }
+        for row in cursor.fetchall()
+    ]

@@ -1,0 +1,116 @@
+"""DuckDB files: created whole, waited for while another program has them open."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from dagster_project import warehouse
+from dagster_project.errors import WinbackError
+from dagster_project.paths import SourcePaths
+from dagster_project.warehouse import MEMORY, attach, connect
+
+HOLDER = (
+    "import duckdb, sys; con = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == 'read'); "
+    "print('open', flush=True); sys.stdin.read()"
+)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> SourcePaths:
+    # A lock in the path is none on the file.
+    paths = SourcePaths(tmp_path / "clock", "shop")
+    with connect(paths) as connection:
+        connection.execute("create table numbers as select 1 as number")
+    return paths
+
+
+@contextmanager
+def held(file: Path, how: str) -> Iterator[subprocess.Popen[str]]:
+    """Let another program keep a file open, until its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(file), how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout.readline() == "open\n"
+        yield holder
+        holder.stdin.close()
+
+
+def open_it(paths: SourcePaths, *, read_only: bool) -> None:
+    with connect(paths, read_only=read_only) as connection:
+        assert connection.execute("select number from numbers").fetchall() == [(1,)]
+
+
+def attach_it(paths: SourcePaths, *, read_only: bool) -> None:
+    with connect(paths, MEMORY) as connection:
+        attach(connection, paths.warehouse, "other", read_only=read_only)
+        assert connection.execute("select number from other.main.numbers").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("way", [open_it, attach_it])
+def test_who_cannot_have_the_file_is_told_why(paths, way, monkeypatch):
+    monkeypatch.setattr(warehouse, "LOCK_PATIENCE_SECONDS", 0.3)
+    with held(paths.warehouse, "write"):
+        with pytest.raises(WinbackError, match=r"keeps .*\.duckdb open for writing; close"):
+            way(paths, read_only=True)
+        with pytest.raises(WinbackError, match=r"warehouse\.duckdb is open in another program"):
+            way(paths, read_only=False)
+    with held(paths.warehouse, "read"):
+        # Readers do not disturb each other.
+        way(paths, read_only=True)
+        with pytest.raises(WinbackError, match=r"warehouse\.duckdb is open in another program"):
+            way(paths, read_only=False)
+    way(paths, read_only=False)
+
+
+@pytest.mark.parametrize("way", [open_it, attach_it])
+def test_who_waits_gets_the_file(paths, way):
+    with held(paths.warehouse, "write") as holder:
+        threading.Timer(0.5, holder.stdin.close).start()
+        way(paths, read_only=False)
+
+
+@pytest.mark.parametrize("way", [open_it, attach_it])
+def test_what_is_no_database_is_not_waited_for(paths, way, monkeypatch):
+    monkeypatch.setattr(warehouse, "LOCK_PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(warehouse.time, "sleep", lambda _: pytest.fail("waits"))
+    paths.warehouse.write_bytes(b"something else" * 1000)
+    with pytest.raises(WinbackError, match=r"cannot open .*warehouse\.duckdb"):
+        way(paths, read_only=True)
+
+
+def test_a_file_whose_creation_was_cut_short_does_no_harm(tmp_path):
+    paths = SourcePaths(tmp_path, "shop")
+    paths.warehouse_dir.mkdir(parents=True)
+    (paths.warehouse_dir / ".tmp-warehouse.duckdb").write_bytes(b"half")
+    with connect(paths) as connection:
+        connection.execute("create table numbers as select 1 as number")
+    files = {path.name for path in paths.warehouse_dir.iterdir() if path.is_file()}
+    assert files == {"warehouse.duckdb"}
+
+
+def test_asking_to_read_creates_nothing(tmp_path):
+    paths = SourcePaths(tmp_path, "shop")
+    with pytest.raises(WinbackError, match="cannot open"), connect(paths, read_only=True):
+        pass
+    assert not paths.warehouse.exists()
+
+
+def test_storage_version_is_that_of_the_readers(paths):
+    file = paths.data_dir / "for_readers.duckdb"
+    with connect(paths, MEMORY) as connection:
+        attach(connection, file, "release", storage_version="v1.0.0")
+        connection.execute("create table release.main.numbers as select 1 as number")
+    with duckdb.connect(str(file), read_only=True) as connection:
+        (tags,) = connection.execute(
+            "select tags from duckdb_databases() where not internal"
+        ).fetchone()
+    assert tags["storage_version"].startswith("v1.0.0")
