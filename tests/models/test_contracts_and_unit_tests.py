@@ -17,7 +17,7 @@ from support.shop import run_dbt
 
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import DBT_DIR, SourcePaths
-from dagster_project.scores import scoring
+from dagster_project.scores import score_tables
 from dagster_project.warehouse import connect
 
 MODELS = DBT_DIR / "models"
@@ -29,7 +29,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> SourcePaths:
     paths = SourcePaths(tmp_path_factory.mktemp("empty"), "empty")
     with connect(paths) as connection:
         prepare_raw(connection)
-        scoring.create_tables(connection)
+        score_tables.create_tables(connection)
     run_dbt(paths.warehouse, "build", "--empty", "--exclude-resource-type", "test", "unit_test")
     return paths
 

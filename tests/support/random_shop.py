@@ -20,7 +20,7 @@ from dagster_project.config.source import load_source
 from dagster_project.loading.load import load_table
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import SourcePaths
-from dagster_project.scores import scoring
+from dagster_project.scores import score_tables
 from dagster_project.warehouse import connect
 
 ONE_DAY = timedelta(days=1)
@@ -263,7 +263,7 @@ def write_csv(file: Path, header: list[str], rows: Iterable[tuple]) -> None:
 def load(paths: SourcePaths, batch: str, *tables: str) -> None:
     with connect(paths) as connection:
         prepare_raw(connection)
-        scoring.create_tables(connection)
+        score_tables.create_tables(connection)
         for table in ("transactions", *tables):
             load_table(connection, load_source(paths), paths, table, batch_id=batch)
 
