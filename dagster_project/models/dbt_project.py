@@ -1,5 +1,6 @@
 """The dbt project as Dagster sees it: its manifest, and what of it is published."""
 
+import fcntl
 import hashlib
 import json
 import tempfile
@@ -24,9 +25,18 @@ def manifest_path() -> Path:
     Raises:
         WinbackError: dbt cannot parse the project.
     """
-    if not MANIFEST.exists() or MANIFEST.stat().st_mtime < _changed_at():
-        _parse()
+    if not _is_parsed():
+        MANIFEST.parent.mkdir(exist_ok=True)
+        # Two processes that start at once need not both parse.
+        with MANIFEST.with_name("parsing.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _is_parsed():
+                _parse()
     return MANIFEST
+
+
+def _is_parsed() -> bool:
+    return MANIFEST.exists() and MANIFEST.stat().st_mtime >= _changed_at()
 
 
 def _changed_at() -> float:
@@ -79,11 +89,12 @@ def parsed_project(variables: Mapping[str, Any]) -> Path:
     """Return the file of the project as dbt parses it with these variables, there or not yet.
 
     One that is older than a model is removed. Models read variables when they are compiled, so that
-    one parsed project serves every source and day. Parsing itself asks only what decides how
-    `int_silences` is stored.
+    one parsed project serves every source and day. Parsing itself asks only how `int_silences` is
+    stored: as a view where purchases alone count and no season does.
     """
     methods = {definition["method"] for definition in variables["churn_definitions"]}
-    asked = f"{metadata.version('dbt-core')} {variables['churn_basis']} {sorted(methods)}"
+    is_projection = variables["churn_basis"] == "purchase" and "season" not in methods
+    asked = f"{metadata.version('dbt-core')} {is_projection}"
     file = MANIFEST.with_name(f"parsed-{hashlib.sha256(asked.encode()).hexdigest()[:8]}.msgpack")
     if file.exists() and file.stat().st_mtime < _changed_at():
         file.unlink(missing_ok=True)
@@ -92,7 +103,6 @@ def parsed_project(variables: Mapping[str, Any]) -> Path:
 
 def _parse() -> None:
     # Into a folder of its own first: another process may be reading the manifest.
-    MANIFEST.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=MANIFEST.parent) as target:
         variables = default_variables()
         parsed = parsed_project(variables)

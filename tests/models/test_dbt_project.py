@@ -31,6 +31,20 @@ OTHERS = {
     "return_share_rise": "0.90",
     "alert_lift": "9",
     "false_lost_limit": "0.10",
+    "score_horizons": [7],
+    "churn_definitions": [
+        {
+            "valid_from": valid_from,
+            "method": method,
+            "lost_days": 7,
+            "gap_multiple": "2.00",
+            "quantile": "0.90",
+            "seasons": [],
+            "description": "Another.",
+            "description_zh": "另一个。",
+        }
+        for valid_from, method in (("0001-01-01", "cadence"), ("2023-01-01", "survival"))
+    ],
     "value_tiers": [
         {
             "valid_from": "0001-01-01",
@@ -50,8 +64,7 @@ OTHERS = {
 }
 
 
-def parsed(target: Path, variables: dict[str, Any]) -> dict[str, Any]:
-    dbt_runner.run_dbt(["parse"], target=target, variables=variables, environment={})
+def nodes(target: Path) -> dict[str, Any]:
     manifest = json.loads((target / "manifest.json").read_text())
     kept = ("config", "alias", "schema", "columns", "raw_code")
     return {
@@ -63,27 +76,34 @@ def parsed(target: Path, variables: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def parsed(target: Path, variables: dict[str, Any]) -> dict[str, Any]:
+    dbt_runner.run_dbt(["parse"], target=target, variables=variables, environment={})
+    return nodes(target)
+
+
 def test_parsing_looks_at_no_other_variable(tmp_path: Path) -> None:
     defaults = dbt_project.default_variables()
     others = defaults | OTHERS
     same = {name for name, value in defaults.items() if others[name] == value}
-    assert same == {"churn_basis", "churn_definitions"}
+    assert same == {"churn_basis"}
     assert dbt_project.parsed_project(others) == dbt_project.parsed_project(defaults)
-    assert parsed(tmp_path / "others", others) == parsed(tmp_path / "defaults", {})
+    assert parsed(tmp_path, others) == nodes(dbt_project.manifest_path().parent)
 
 
-def test_another_definition_of_churn_is_parsed_apart() -> None:
+def test_a_stored_silence_is_parsed_apart_and_once_for_all_who_store_it(tmp_path: Path) -> None:
     defaults = dbt_project.default_variables()
-    definition = defaults["churn_definitions"][0]
-    apart = {
-        dbt_project.parsed_project(variables)
-        for variables in (
-            defaults,
-            defaults | {"churn_basis": "both"},
-            defaults | {"churn_definitions": [definition, definition | {"method": "season"}]},
-        )
-    }
-    assert len(apart) == 3
+    season = defaults["churn_definitions"][0] | {"method": "season"}
+    by_season = defaults | {"churn_definitions": [season]}
+    by_interaction = defaults | OTHERS | {"churn_basis": "interaction"}
+    by_both = defaults | {"churn_basis": "both", "churn_definitions": [season]}
+    apart = {dbt_project.parsed_project(given) for given in (by_season, by_interaction, by_both)}
+    assert len(apart) == 1
+    assert apart != {dbt_project.parsed_project(defaults)}
+    found = parsed(tmp_path / "interaction", by_interaction)
+    assert found == parsed(tmp_path / "both", by_both)
+    silences = "model.winback.int_silences"
+    assert found[silences]["config"]["materialized"] == "table"
+    assert nodes(dbt_project.manifest_path().parent)[silences]["config"]["materialized"] == "view"
 
 
 def test_a_parsed_project_older_than_a_model_is_not_used(

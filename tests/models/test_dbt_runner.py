@@ -25,12 +25,15 @@ from dagster_project.models import dbt_project, dbt_runner
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import connect
 
-MODELS = ("churn_definitions", "customers")
-# Another business: other days of silence, another zone, another method, other money.
+MODELS = ("customer_rfm", "tier_versions")
+# Another business: other money, tiers and zone, and silences that are stored.
 OTHER_YML = (
-    SHOP_YML.replace("industry: restaurant", "churn_definition: {method: cadence, gap_multiple: 2}")
+    SHOP_YML.replace("industry: restaurant", "churn_definition: {lost_days: 40, basis: both}")
     .replace("EUR", "USD")
     .replace("Europe/Berlin", "Asia/Shanghai")
+    .replace(
+        "margin_rate: 0.4", "margin_rate: 0.4\nvalue_tiers: {method: cutoff, high: 200, middle: 9}"
+    )
 )
 
 
@@ -100,7 +103,7 @@ def test_two_sources_one_after_the_other_know_nothing_of_each_other(tmp_path: Pa
     first = load(tmp_path / "first", SHOP_YML)
     other = load(tmp_path / "other", OTHER_YML)
     again = load(tmp_path / "again", SHOP_YML)
-    selected = tuple(f"+{model}" for model in MODELS)
+    selected = ("+int_silences", *(f"+{model}" for model in MODELS))
     build(first, *selected)
     assert_nothing_is_left(environment, folder)
     build(other, *selected)
@@ -109,13 +112,23 @@ def test_two_sources_one_after_the_other_know_nothing_of_each_other(tmp_path: Pa
     found = [rows(paths) for paths in (first, other, again)]
     # After the other business the first one's builds to the same rows as before it.
     assert found[0] == found[2]
-    assert found[0]["customers"] != found[1]["customers"]
-    assert "EUR" in found[0]["customers"] and "USD" not in found[0]["customers"]
-    assert "USD" in found[1]["customers"] and "EUR" not in found[1]["customers"]
-    assert "cadence" in found[1]["churn_definitions"]
+    assert [("EUR" in one["customer_rfm"], "USD" in one["customer_rfm"]) for one in found] == [
+        (True, False),
+        (False, True),
+        (True, False),
+    ]
+    assert ["cutoff" in one["tier_versions"] for one in found] == [False, True, False]
+    assert [silences(paths) for paths in (first, other, again)] == ["VIEW", "BASE TABLE", "VIEW"]
     for paths in (first, other, again):
         log = (paths.warehouse_dir / "dbt" / "dbt.log").read_text()
-        assert "marts.customers" in log
+        assert "marts.customer_rfm" in log
+
+
+def silences(paths: SourcePaths) -> str:
+    with duckdb.connect(str(paths.warehouse), read_only=True) as connection:
+        return connection.execute(
+            "select table_type from information_schema.tables where table_name = 'int_silences'"
+        ).fetchone()[0]
 
 
 def test_a_failed_call_says_what_failed_and_gives_everything_back(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -103,12 +103,10 @@ def winback_process(*arguments: object, data_dir: Path, **environment: str) -> O
     return Outcome(process.returncode, output, messages, time.monotonic() - started)
 
 
-def start_winback(
-    *arguments: object, data_dir: Path, program: Iterable[object] = (WINBACK,), **environment: str
-) -> subprocess.Popen[str]:
-    """Start `winback` (or a Python program around it) and return at once."""
+def start_winback(*arguments: object, data_dir: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start `winback` and return at once."""
     return subprocess.Popen(
-        [*map(str, program), *map(str, arguments), "--data-dir", str(data_dir)],
+        [str(WINBACK), *map(str, arguments), "--data-dir", str(data_dir)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -63,7 +63,7 @@ def test_over_midnight_and_an_edit_every_step_has_the_same_answers(
             "limits": "select as_of_date from audit.limits",
             "today": "select today - 1 from audit.limits",
             "models": "select distinct last_purchase_on + cast(hiatus_days as integer) "
-            "from marts.customers",
+            "from marts.customers where hiatus_days is not null",
             "scores": "select distinct data_to from scores.score_versions",
             "release": "select as_of_date from published.releases",
         }
