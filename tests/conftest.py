@@ -12,6 +12,20 @@ from dagster_project.paths import PROJECT_DIR, SourcePaths
 pytest_plugins = ("support.fuzzing",)
 
 
+# Folders whose files take longest, the longest first.
+LONGEST = ("whole", "models", "release")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left alone with it at the end."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that the workers of one test session share."""
