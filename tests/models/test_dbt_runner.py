@@ -27,8 +27,9 @@ from dagster_project.warehouse import connect
 
 MODELS = ("customer_rfm", "tier_versions")
 # Another business: other money, tiers and zone, and silences that are stored.
+DEFINITION = "{method: fixed, lost_days: 40, basis: both}"
 OTHER_YML = (
-    SHOP_YML.replace("industry: restaurant", "churn_definition: {lost_days: 40, basis: both}")
+    SHOP_YML.replace("industry: restaurant", f"churn_definition: {DEFINITION}")
     .replace("EUR", "USD")
     .replace("Europe/Berlin", "Asia/Shanghai")
     .replace(

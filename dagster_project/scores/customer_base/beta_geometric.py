@@ -143,9 +143,10 @@ def mean_until_left(a: float, b: np.ndarray, shape: np.ndarray, growth: np.ndarr
     the ends. It is summed over evenly spaced logarithms of the odds of p.
 
     The relative error is below 2e-8, and below 2e-10 for 999 in a thousand: the largest of 20,000
-    was 1e-8, with a and b of 1e-3 to 1e5, shape of 1e-3 to 2e4 and growth of 1e-6 to 1e3, their
-    product at most 2e6 purchases, drawn evenly in logarithms, against the sum over the number of purchases of P(N = n) times
-    E[1 + (1 - p) + ... + (1 - p)^(n - 1)], all terms positive, in extended precision.
+    was 1e-8, with a and b of 1e-3 to 1e5, shape of 1e-3 to 2e4, growth of 1e-6 to 1e3 and shape
+    times growth of at most 2e6, drawn evenly in logarithms, against the sum over the number of
+    purchases of P(N = n) times E[1 + (1 - p) + ... + (1 - p)^(n - 1)], all terms positive, in
+    extended precision.
 
     Args:
         a: Of the chance to leave.
