@@ -5,7 +5,7 @@ import dagster as dg
 from dagster_project.errors import GateBlockedError, WinbackError
 
 
-def failure_of(result: dg.ExecuteInProcessResult) -> WinbackError:
+def failure_of(result: dg.ExecuteInProcessResult) -> WinbackError | KeyboardInterrupt:
     """Return the error behind a failed run: a blocked gate, or the first failed step's own."""
     blocked = [
         evaluation.description
@@ -26,12 +26,14 @@ def failure_of(result: dg.ExecuteInProcessResult) -> WinbackError:
     return WinbackError("The run failed; see its log in the Dagster UI.")
 
 
-def _step_failure(event: dg.DagsterEvent) -> WinbackError:
+def _step_failure(event: dg.DagsterEvent) -> WinbackError | KeyboardInterrupt:
     known = {kind.__name__: kind for kind in _subclasses(WinbackError)}
     error = event.step_failure_data.error
     # What a WinbackError was raised from says less than its own message.
     while error.cls_name not in known and error.cause is not None:
         error = error.cause
+    if error.cls_name == KeyboardInterrupt.__name__:
+        return KeyboardInterrupt()
     if error.cls_name in known:
         # Dagster keeps `module.Class: message`.
         message = error.message.split(": ", 1)[-1].strip()

@@ -8,6 +8,8 @@ import dagster as dg
 
 # What Dagster and dagster-dbt tell beside the steps and the assets' own messages.
 NOISE = ("Dependencies for step", "A dbt subsetted")
+# What dbt tells of an error inside itself, with its stack; the error is raised as well.
+TRACES = ("MainEncounteredError", "MainStackTrace")
 
 
 class _ProgressHandler(logging.Handler):
@@ -39,7 +41,7 @@ def show_dbt_event(message: Any) -> None:
         built = message.data
         line = f"{built.node_info.node_relation.schema}.{built.node_info.node_name}"
         _show(f"    {line} ({built.execution_time:.2f}s)")
-    elif level in ("warn", "error"):
+    elif level in ("warn", "error") and name not in TRACES:
         _show(f"    {message.info.msg.strip()}")
 
 

@@ -62,6 +62,7 @@ def test_of_dbt_a_line_a_model_and_trouble_are_shown(capsys: pytest.CaptureFixtu
         message("LogModelResult", "info", "1 of 9 OK created sql table model", **model),
         message("LogTestResult", "info", "2 of 9 PASS unique_customers_customer_id"),
         message("LogTestResult", "error", "3 of 9 FAIL 2 stages_known"),
+        message("MainEncounteredError", "error", "Traceback (most recent call last): ..."),
         message("StatsLine", "info", "Done. PASS=100 WARN=0 ERROR=0 SKIP=0 NO-OP=0 TOTAL=100"),
     ):
         show_dbt_event(told)
