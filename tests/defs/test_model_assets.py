@@ -10,7 +10,9 @@ from dagster_project.defs.assets.models import model_assets
 from dagster_project.defs.resources import SourceRun
 from dagster_project.loading.load import load_table
 from dagster_project.loading.raw_tables import prepare_raw
+from dagster_project.models.version import models_have_changed
 from dagster_project.paths import SourcePaths
+from dagster_project.release.identity import code_version
 from dagster_project.warehouse import connect
 
 CHOSEN = [dg.AssetKey(["intermediate", name]) for name in ("int_months", "int_churn_definitions")]
@@ -59,6 +61,8 @@ def test_chosen_models_alone_are_built_and_tested(paths: SourcePaths) -> None:
             "select table_name from duckdb_tables() where schema_name = 'intermediate' order by 1"
         ).fetchall()
     assert built == [("int_churn_definitions",), ("int_months",)]
+    # What was not built is still of another version, or of none.
+    assert models_have_changed(paths, code_version())
 
 
 def test_a_failing_test_alone_fails_its_check_and_the_run(paths: SourcePaths) -> None:

@@ -19,6 +19,7 @@ from dagster_project.warehouse import connect
 
 # What is made from scores, and everything before it: dbt runs once for each.
 FROM_SCORES = "source:scores+"
+CUSTOMER_DAYS = dg.AssetKey(["intermediate", "int_customer_days"])
 RESULTS = ("LogModelResult", "LogSeedResult", "LogTestResult")
 
 
@@ -73,16 +74,19 @@ def _models(name: str, *, exclude: str, select: str = "fqn:*") -> dg.AssetsDefin
             if message.info.name in RESULTS:
                 results.append(msg_to_dict(message))
 
+        variables = source_run.dbt_variables()
         try:
             run_dbt(
                 arguments,
                 target=paths.warehouse_dir / "dbt" / name,
-                variables=source_run.dbt_variables(),
+                variables=variables,
                 environment=engine_environment(paths),
-                parsed=dbt_project.parsed_project(source_run.dbt_variables()),
+                parsed=dbt_project.parsed_project(variables),
                 on_event=listen,
             )
-            note_models(paths, source_run.code)
+            # A few chosen models leave days of another version in the one table that keeps any.
+            if CUSTOMER_DAYS in context.selected_asset_keys:
+                note_models(paths, source_run.code)
         finally:
             # Rows are counted when dbt has given the file back.
             counts = _row_counts(paths)
