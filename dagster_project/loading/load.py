@@ -18,6 +18,7 @@ from dagster_project.loading.changes import must_read
 from dagster_project.loading.days import ALL_DAYS, DayRange
 from dagster_project.loading.files import PresentFile, present_files
 from dagster_project.loading.lines import LineNumbers
+from dagster_project.loading.load_report import replace_report
 from dagster_project.loading.mapping import TableMapping
 from dagster_project.loading.raw_tables import KnownLoad, known_loads
 from dagster_project.loading.readers import ReadableFile, explained, readable_groups
@@ -129,6 +130,7 @@ class _Load:
             row_count = self._replace_rows(staged)
             self._replace_rejected_rows(staged, row_count, line_numbers)
             self._replace_loads()
+            replace_report(self.connection, self.mapping, self.batch_id)
         unstage(self.connection, staged)
 
     def _account(self, staged: Staged) -> list[LineNumbers]:

@@ -5,17 +5,19 @@ Typing never fails a load: what cannot be typed becomes null and leaves the row 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from dagster_project.config import canonical
 from dagster_project.config.source import Source
 from dagster_project.config.tables import (
+    ExclusionRule,
     FromColumn,
     FromConstant,
     FromLookup,
     FromSql,
+    LineTypeRule,
     TableSource,
 )
 from dagster_project.errors import ConfigurationError
@@ -45,11 +47,24 @@ class TableMapping:
         """Zone of the times in the files that name none."""
         return self.declared.time_zone or self.source.time_zone
 
+    @property
+    def marks(self) -> dict[str, str]:
+        """SQL by name of what the load report counts of a row, over the columns that rules see.
+
+        Marks are staged beside the row and not kept in raw; each has few different values.
+        """
+        if self.table is not canonical.TRANSACTIONS:
+            return {}
+        return {
+            "excluded_rule": _first_that_holds(self.declared.exclude),
+            "line_type_rule": _first_that_holds(self.declared.line_type),
+        }
+
     def select(self, records: str, file: ReadableFile) -> str:
         """Return SQL giving the canonical columns and the loader's working columns.
 
         Those are `file_path`, `record_number`, `original_text` (null unless rejected),
-        `reject_reason` and, for transactions, `amount_original` (six decimals).
+        `reject_reason`, for transactions `amount_original` (six decimals), and the marks.
         The session's time zone must be `zone`: it is what times without a zone are read in.
         """
         fields = self._fields(file)
@@ -77,6 +92,7 @@ class TableMapping:
         final = [f"{self._final(c, bare)} as {identifier(c.name)}" for c in self.table.columns]
         if self.table is canonical.TRANSACTIONS:
             final.append("amount as amount_original")
+        final += [f"{sql} as {name}" for name, sql in self.marks.items()]
         return f"""
             with records as ({self._unpivoted(records, file)}),
             typed as (
@@ -106,7 +122,7 @@ class TableMapping:
                 file_path, record_number, reject_reason,
                 case when reject_reason is not null then {self._original(file)} end
                     as original_text,
-                {", ".join(_output_names(self.table))}
+                {", ".join([*_output_names(self.table), *self.marks])}
             from judged
         """
 
@@ -124,6 +140,7 @@ class TableMapping:
         columns = [f"null::{c.sql_type} as {identifier(c.name)}" for c in self.table.columns]
         if self.table is canonical.TRANSACTIONS:
             columns.append(f"null::{canonical.EXACT_NUMBER} as amount_original")
+        columns += [f"null as {name}" for name in self.marks]
         return (
             "select null::varchar as file_path, null::bigint as record_number, "
             f"null::varchar as reject_reason, null::varchar as original_text, "
@@ -324,6 +341,12 @@ class TableMapping:
 
 
 _RULED = canonical.DERIVED_COLUMNS["transactions"]
+
+
+def _first_that_holds(rules: Sequence[ExclusionRule | LineTypeRule]) -> str:
+    """Return SQL for the number, from 1, of the first rule that holds for a row."""
+    cases = [f"when try({rule.when}) then {number}" for number, rule in enumerate(rules, 1)]
+    return f"case {' '.join(cases)} end" if cases else "null::integer"
 
 
 def _problem(fields: Mapping[str, GivenValue]) -> str:

@@ -22,10 +22,16 @@ create table if not exists raw.rejected_rows (
     table_name varchar, source_file varchar, file_hash varchar, row_number bigint,
     reason varchar, original_text varchar, batch_id varchar, loaded_at timestamp
 );
+create table if not exists raw.load_report (
+    table_name varchar, source_file varchar, measure varchar, item varchar,
+    line_count bigint, amount decimal(38, 2), batch_id varchar
+);
 create table if not exists raw.duplicate_keys (
     source_file varchar, source_row bigint, transaction_id varchar
 );
 """
+# Tables that say something of a table's file: `table_name`, `source_file`.
+TABLES_OF_FILES = ("loads", "rejected_rows", "load_report")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import duckdb
 
 from dagster_project.config.tables import TableSource
-from dagster_project.loading.raw_tables import known_loads
+from dagster_project.loading.raw_tables import TABLES_OF_FILES, known_loads
 from dagster_project.warehouse import identifier, literal
 
 SUPERSEDED = "superseded by a later row with the same key"
@@ -188,7 +188,7 @@ def settle_duplicates(
 def _withdraw(connection: duckdb.DuckDBPyConnection, table: str, file: str) -> None:
     """Remove a file's rows from a table and from the tables that count them."""
     connection.execute(f"delete from raw.{table} where source_file = ?", [file])
-    for counted in ("loads", "rejected_rows"):
+    for counted in TABLES_OF_FILES:
         connection.execute(
             f"delete from raw.{counted} where table_name = ? and source_file = ?", [table, file]
         )
@@ -201,7 +201,7 @@ def _rename(connection: duckdb.DuckDBPyConnection, table: str, file: str, name: 
     connection.execute(
         f"update raw.{table} set source_file = ? where source_file = ?", [name, file]
     )
-    for counted in ("loads", "rejected_rows"):
+    for counted in TABLES_OF_FILES:
         connection.execute(
             f"update raw.{counted} set source_file = ? where table_name = ? and source_file = ?",
             [name, table, file],

@@ -1,0 +1,87 @@
+"""What a load found in a file beside its rows, counted: `raw.load_report`.
+
+Grain: one row per table, file, measure and item. A file's counts are replaced with its rows and
+are of the whole file, whatever days were asked for, so that a warning lasts as long as its cause.
+The raw gate judges them, the load's metadata and the terminal show them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from dagster_project.loading.mapping import TableMapping
+from dagster_project.warehouse import literal
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Something counted: `item` and `condition` are SQL over `tally`.
+
+    `tally` has a row per file and combination of the marks (see `TableMapping.marks`), with
+    `is_rejected`, `row_count` and `amount` (of transactions, else null).
+    """
+
+    name: str
+    item: str
+    condition: str = "true"
+
+
+def measures(mapping: TableMapping) -> list[Measure]:
+    """Return what is counted of a table's files."""
+    if mapping.table.name != "transactions":
+        return []
+    return [
+        Measure(
+            "exclude", _names([rule.reason for rule in mapping.declared.exclude], "excluded_rule")
+        ),
+        Measure(
+            "line_type",
+            _names([rule.type for rule in mapping.declared.line_type], "line_type_rule"),
+        ),
+    ]
+
+
+def replace_report(
+    connection: duckdb.DuckDBPyConnection, mapping: TableMapping, batch_id: str
+) -> None:
+    """Replace the counts of the files in `read_files` by those of `staged`."""
+    table = mapping.table.name
+    connection.execute(
+        f"delete from raw.load_report where table_name = {literal(table)} "
+        "and source_file in (select source_file from read_files)"
+    )
+    counted = measures(mapping)
+    if not counted:
+        return
+    amount = "sum(amount)" if table == "transactions" else "null::decimal(38, 2)"
+    connection.execute(
+        f"""
+        create or replace temp table tally as
+        select
+            file_path, reject_reason is not null as is_rejected, {", ".join(mapping.marks)},
+            count(*) as row_count, {amount} as amount
+        from staged
+        group by file_path, is_rejected, {", ".join(mapping.marks)}
+        """
+    )
+    for measure in counted:
+        connection.execute(
+            f"""
+            insert into raw.load_report
+            select
+                {literal(table)}, source_file, {literal(measure.name)}, {measure.item} as item,
+                sum(row_count), sum(amount), ?
+            from tally join read_files using (file_path)
+            where {measure.condition}
+            group by source_file, item having item is not null
+            order by source_file, item
+            """,
+            [batch_id],
+        )
+
+
+def _names(names: Sequence[str], number: str) -> str:
+    """Return SQL for the name of what a mark gives the number of."""
+    cases = [f"when {place} then {literal(name)}" for place, name in enumerate(names, 1)]
+    return f"case {number} {' '.join(cases)} end" if cases else "null::varchar"
