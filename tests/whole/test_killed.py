@@ -15,37 +15,29 @@ from dagster_project.paths import SourcePaths
 
 pytestmark = pytest.mark.timeout(900)
 RUN = ("run", "--source", SHOP)
-# Steps after whose start the run is killed, with a delay: a handful that differ in what is open.
-# WINBACK_KILL_POINTS=10 spreads that many over a whole run instead.
-POINTS = [("models", 3.5), ("release/current", 0.02)]
+# Steps after whose start runs are killed, with a delay: they differ in what is open then.
+# The second run is the next one after the first. WINBACK_KILL_POINTS=20 kills one run each at that
+# many moments spread over a whole run instead.
+Kill = tuple[str, float]
+POINTS: list[list[Kill]] = [[("models", 3.5), ("release/current", 0.02)]]
 
 
-def kill_points() -> list[tuple[str, float]]:
+def kills() -> list[list[Kill]]:
     count = int(os.environ.get("WINBACK_KILL_POINTS", "0"))
     seconds = float(os.environ.get("WINBACK_KILL_SECONDS", "16"))
-    return [("", seconds * number / count) for number in range(count)] or POINTS
+    return [[("", seconds * number / count)] for number in range(count)] or POINTS
 
 
-@pytest.mark.parametrize(("step", "delay"), kill_points())
+@pytest.mark.parametrize("killed", kills())
 def test_readers_keep_a_whole_release_and_the_next_run_succeeds(
-    shop: Path, step: str, delay: float
+    shop: Path, killed: list[Kill]
 ) -> None:
     paths = shop_paths(shop)
     former = whole_release(paths)
     add_sales(paths, 20)
-    with start_winback(*RUN, data_dir=shop) as process:
-        while step and process.stderr.readline().strip() != step:
-            assert process.poll() is None
-        time.sleep(delay)
-        children = descendants(process.pid)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    deadline = time.monotonic() + 5
-    while any(Path(f"/proc/{child}").exists() for child in children):
-        assert time.monotonic() < deadline, "dbt outlives the killed run"
-        time.sleep(0.05)
-    left = whole_release(paths)
-
+    for step, delay in killed:
+        kill_a_run(shop, step, delay)
+        left = whole_release(paths)
     started = time.monotonic()
     outcome = winback(*RUN, data_dir=shop)
     assert outcome.code == 0, outcome.messages
@@ -61,6 +53,21 @@ def test_readers_keep_a_whole_release_and_the_next_run_succeeds(
         assert connection.execute(
             "select count(*), count(distinct transaction_id) from raw.transactions"
         ).fetchall()[0] == (349 + 20, 349 + 20)
+
+
+def kill_a_run(shop: Path, step: str, delay: float) -> None:
+    """Start a run, kill it so many seconds after a step has begun; no process of it is left."""
+    with start_winback(*RUN, data_dir=shop) as process:
+        while step and process.stderr.readline().strip() != step:
+            assert process.poll() is None
+        time.sleep(delay)
+        children = descendants(process.pid)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    deadline = time.monotonic() + 5
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline, "dbt outlives the killed run"
+        time.sleep(0.05)
 
 
 def whole_release(paths: SourcePaths) -> str:
