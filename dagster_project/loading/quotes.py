@@ -200,7 +200,11 @@ def spanned_lines(path: Path, shape: Shape) -> SpannedLines:
     with open_bytes(path) as stream:
         for number, raw in enumerate(stream, 1):
             if number <= shape.header_lines or (span is None and quote not in raw):
-                if shape.field_count > 1 and number > shape.header_lines and raw in (b"\n", b"\r\n"):
+                if (
+                    shape.field_count > 1
+                    and number > shape.header_lines
+                    and raw in (b"\n", b"\r\n")
+                ):
                     found.blanks.append(number)
                 continue
             text = raw.rstrip(b"\r\n")
