@@ -22,7 +22,14 @@ from dagster_project.loading.load_report import replace_report
 from dagster_project.loading.mapping import TableMapping
 from dagster_project.loading.raw_tables import KnownLoad, known_loads
 from dagster_project.loading.readers import ReadableFile, explained, readable_groups
-from dagster_project.loading.reconcile import account_for_lines, prepare_refused
+from dagster_project.loading.reconcile import (
+    Account,
+    account_for_lines,
+    note_doubtful,
+    prepare_refused,
+    read_spans,
+    set_doubts_apart,
+)
 from dagster_project.loading.settle import (
     clear,
     drop_covered_days,
@@ -88,7 +95,8 @@ def load_table(
         known = known_loads(connection, name)
         to_read = {f.file: f for f in present if full_refresh or must_read(f, known)}
         is_daily = name == "transactions"
-        load = _Load(connection, mapping, batch_id, days if is_daily else ALL_DAYS, known, report)
+        asked = days if is_daily else ALL_DAYS
+        load = _Load(connection, mapping, paths, batch_id, asked, known, report)
         for group in readable_groups(connection, to_read, declared, recoded_folder(paths)):
             load.read([(file, to_read[file.file]) for file in group])
         if is_daily:
@@ -111,6 +119,7 @@ class _Load:
 
     connection: duckdb.DuckDBPyConnection
     mapping: TableMapping
+    paths: SourcePaths
     batch_id: str
     days: DayRange
     known: dict[str, KnownLoad]
@@ -124,27 +133,49 @@ class _Load:
 
     def read(self, group: Sequence[tuple[ReadableFile, PresentFile]]) -> None:
         """Load files with one header: stage, account, replace rows, rejected rows and loads."""
-        staged = stage(self.connection, self.mapping, group)
-        line_numbers = self._account(staged)
+        staged, accounts = self._stage(group)
         with explained(staged.readable):
             row_count = self._replace_rows(staged)
-            self._replace_rejected_rows(staged, row_count, line_numbers)
-            self._replace_loads()
+            self._replace_rejected_rows(staged, row_count, [one.numbers for one in accounts])
+            self._replace_loads(staged, accounts)
             replace_report(self.connection, self.mapping, self.batch_id)
         unstage(self.connection, staged)
 
-    def _account(self, staged: Staged) -> list[LineNumbers]:
-        """Account for every line of every file; return on which lines their records stand."""
-        prepare_refused(self.connection)
-        line_numbers = []
-        for file in staged.files:
-            line_numbers.append(
-                account_for_lines(
-                    self.connection, self.mapping.declared, file.readable, file.record_count
+    def _stage(
+        self, group: Sequence[tuple[ReadableFile, PresentFile]]
+    ) -> tuple[Staged, list[Account]]:
+        """Stage files and account for every line of each.
+
+        Where a quote may be a stray one they are staged anew, without the lines in doubt.
+        """
+        connection, mapping = self.connection, self.mapping
+        staged = stage(connection, mapping, group)
+        prepare_refused(connection)
+        spanned = [
+            read_spans(connection, mapping, file.readable, file.record_count)
+            for file in staged.files
+        ]
+        if any(one and one.doubts for one in spanned):
+            unstage(connection, staged)
+            scratch = recoded_folder(self.paths)
+            group = [
+                (
+                    set_doubts_apart(connection, mapping, file, one.doubts, scratch)
+                    if one and one.doubts
+                    else file,
+                    present,
                 )
-            )
-            self.report.read_files.append(file.name)
-        return line_numbers
+                for (file, present), one in zip(group, spanned, strict=True)
+            ]
+            staged = stage(connection, mapping, group)
+            prepare_refused(connection)
+            for file, _ in group:
+                note_doubtful(connection, file)
+        self.report.read_files += [file.name for file in staged.files]
+        return staged, [
+            account_for_lines(connection, mapping, file.readable, file.record_count, one)
+            for file, one in zip(staged.files, spanned, strict=True)
+        ]
 
     def _replace_rows(self, staged: Staged) -> int:
         """Replace the files' rows in the raw table and, for transactions, their day counts.
@@ -246,9 +277,14 @@ class _Load:
             ],
         )
 
-    def _replace_loads(self) -> None:
-        """Record what raw holds of the files now."""
+    def _replace_loads(self, staged: Staged, accounts: Sequence[Account]) -> None:
+        """Record what raw holds of the files now, and what became of their lines."""
         self._note_partial_loads()
+        for file, account in zip(staged.files, accounts, strict=True):
+            self.connection.execute(
+                "update read_files set break_count = ?, blank_count = ? where source_file = ?",
+                [account.break_count, account.blank_count, file.name],
+            )
         of_files = "source_file in (select source_file from read_files)"
         self.connection.execute(
             f"delete from raw.loads where table_name = {literal(self.table)} and {of_files}"
@@ -258,17 +294,24 @@ class _Load:
             rows = "select source_file, sum(row_count) as rows from raw.load_days group by all"
         counts = self.connection.execute(
             f"""
-            insert into raw.loads
+            insert into raw.loads by name
             with rejected as (
                 select source_file, count(distinct row_number) as lines from raw.rejected_rows
                 where table_name = {literal(self.table)} group by source_file
             ),
-            loaded as ({rows})
+            loaded as ({rows}),
+            unpivoted as ({self._unpivoted_records(staged)})
             select
-                {literal(self.table)}, source_file, file_hash, load_key, line_count,
-                coalesce(loaded.rows, 0), coalesce(rejected.lines, 0),
-                coalesce(rejected.lines, 0) / greatest(line_count, 1), true, is_complete, ?, ?
+                {literal(self.table)} as table_name, source_file, file_hash, load_key, line_count,
+                coalesce(loaded.rows, 0) as row_count,
+                coalesce(rejected.lines, 0) as rejected_count,
+                rejected_count / greatest(line_count, 1) as rejected_share,
+                true as is_present, is_complete, ? as batch_id, ? as loaded_at,
+                coalesce(unpivoted.records, row_count) as record_count,
+                coalesce(unpivoted.empty_records, outside_count) as left_out_count,
+                break_count, blank_count
             from read_files
+            left join unpivoted using (file_path)
             left join rejected using (source_file)
             left join loaded using (source_file)
             order by source_file
@@ -278,9 +321,32 @@ class _Load:
         ).fetchall()
         self.report.rejected_count += sum(count for (count,) in counts)
 
+    def _unpivoted_records(self, staged: Staged) -> str:
+        """Return SQL for how many records of unpivoted files have rows in raw, and how many none.
+
+        Elsewhere a record is a row.
+        """
+        if not self.mapping.declared.unpivot:
+            return (
+                "select null::varchar as file_path, null::bigint as records, "
+                "null::bigint as empty_records where false"
+            )
+        return f"""
+            select
+                file_path, count(*) filter (has_value) as records,
+                count(*) filter (not has_value) as empty_records
+            from (
+                select
+                    file_path, {staged.record}, bool_and(reject_reason is null) as is_typed,
+                    bool_or(value is not null) as has_value
+                from staged group by all
+            )
+            where is_typed
+            group by file_path
+        """
+
     def _note_partial_loads(self) -> None:
         """Tell the files of which raw holds every row from those that must be read again."""
-        self.connection.execute("alter table read_files add is_complete boolean default true")
         if self.days.is_open:
             return
         outside = f"not ({self.days.holds('ordered_on')})"
@@ -298,11 +364,15 @@ class _Load:
             former = self.known.get(file)
             # Rows outside the range may stem from what the file held before.
             is_mixed = file in in_raw and (former is None or former.load_key != load_key)
+            outside_in_file = sum(in_files.get(file, {}).values())
+            outside_in_raw = sum(in_raw.get(file, {}).values())
             self.connection.execute(
-                "update read_files set load_key = ?, is_complete = ? where source_file = ?",
+                "update read_files set load_key = ?, is_complete = ?, outside_count = ? "
+                "where source_file = ?",
                 [
                     f"mixed {self.batch_id}" if is_mixed else load_key,
                     not is_mixed and in_files.get(file) == in_raw.get(file),
+                    outside_in_file - outside_in_raw,
                     file,
                 ],
             )

@@ -155,6 +155,15 @@ class TableMapping:
         )
         return self._typed(match, given)
 
+    def typed_places(self, file: ReadableFile) -> set[int]:
+        """Return the places in a file's header of the columns mapped to anything but text."""
+        return {
+            file.header.index(match)
+            for spellings, kind in self._spellings().values()
+            if kind != "text"
+            and (match := next((name for name in spellings if name in file.header), None))
+        }
+
     def _spellings(self) -> dict[str, tuple[tuple[str, ...], canonical.Kind]]:
         """Return the accepted names and the kind of what comes from a column of the file."""
         columns = {

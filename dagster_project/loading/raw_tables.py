@@ -12,7 +12,8 @@ create schema if not exists raw;
 create table if not exists raw.loads (
     table_name varchar, source_file varchar, file_hash varchar, load_key varchar,
     line_count bigint, row_count bigint, rejected_count bigint, rejected_share double,
-    is_present boolean, is_complete boolean, batch_id varchar, loaded_at timestamp
+    is_present boolean, is_complete boolean, batch_id varchar, loaded_at timestamp,
+    record_count bigint, left_out_count bigint, break_count bigint, blank_count bigint
 );
 create table if not exists raw.load_days (
     source_file varchar, ordered_on date, row_count bigint, customerless_row_count bigint,
@@ -30,6 +31,10 @@ create table if not exists raw.duplicate_keys (
     source_file varchar, source_row bigint, transaction_id varchar
 );
 """
+# Of a file's lines: records with rows in raw, records that are neither there nor rejected (outside
+# the asked days, or without any value to keep), line breaks in values, blank lines. With
+# `rejected_count` they add up to `line_count`; null where a load did not count them yet.
+LINE_COUNTS = ("record_count", "left_out_count", "break_count", "blank_count")
 # Tables that say something of a table's file: `table_name`, `source_file`.
 TABLES_OF_FILES = ("loads", "rejected_rows", "load_report")
 
@@ -49,6 +54,8 @@ class KnownLoad:
 def prepare_raw(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the raw tables that are missing; every canonical table exists, if empty."""
     connection.execute(DDL)
+    for count in LINE_COUNTS:
+        connection.execute(f"alter table raw.loads add column if not exists {count} bigint")
     for table in canonical.TABLES.values():
         columns = [f"{identifier(c.name)} {c.sql_type}" for c in table.columns]
         if table is canonical.TRANSACTIONS:

@@ -1,32 +1,52 @@
 """Every line of a file accounted for: by a record, or as refused, blank or inside a value."""
 
+import hashlib
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
 import duckdb
 
-from dagster_project.config.tables import TableSource
 from dagster_project.errors import WinbackError
 from dagster_project.loading.lines import LineNumbers, number_lines
-from dagster_project.loading.readers import (
-    ReadableFile,
-    blank_lines,
-    drop_reader_tables,
-    holds_lines,
-    records_sql,
+from dagster_project.loading.mapping import TableMapping
+from dagster_project.loading.quotes import (
+    MISPLACED_QUOTE,
+    Doubt,
+    Shape,
+    SpannedLines,
+    spanned_lines,
+    write_without,
 )
+from dagster_project.loading.readers import ReadableFile, blank_lines, holds_lines
 from dagster_project.loading.text_files import lines_at, lines_of
 from dagster_project.warehouse import literal
 
-# More line breaks inside one value than any comment field has: a quote was left open.
-MAXIMUM_LINE_BREAKS = 50
 BREAKS = "chr(10) || chr(13)"
 # The reader's own words differ from version to version, and quote the line.
 REFUSALS = {
     "MISSING COLUMNS": "too few fields",
     "TOO MANY COLUMNS": "too many fields",
     "INVALID ENCODING": "not UTF-8 text; declare the file's `encoding`",
-    "UNQUOTED VALUE": "a quote is not closed, or stands inside a value",
+    "UNQUOTED VALUE": MISPLACED_QUOTE,
     "LINE SIZE OVER MAXIMUM": "the line is longer than 2 MB",
 }
 OTHER_REFUSAL = "the line cannot be split into fields"
+# So many lines in doubt are noted at once.
+NOTED_LINES = 50_000
+
+
+@dataclass(frozen=True)
+class Account:
+    """On which lines of a file its records stand, and how many of its lines are none's.
+
+    `break_count` are line breaks inside values, `blank_count` blank lines.
+    """
+
+    numbers: LineNumbers
+    break_count: int
+    blank_count: int
 
 
 def prepare_refused(connection: duckdb.DuckDBPyConnection) -> None:
@@ -37,42 +57,118 @@ def prepare_refused(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def account_for_lines(
+def read_spans(
     connection: duckdb.DuckDBPyConnection,
-    declared: TableSource,
+    mapping: TableMapping,
     file: ReadableFile,
     record_count: int,
-) -> LineNumbers:
-    """Account for every line of a staged file, or fail it: nothing may be swallowed.
+) -> SpannedLines | None:
+    """Note a staged file's refused lines; return its lines that are no record of one line.
 
-    Its refused lines are added to `refused`. Returns on which line each record stands.
-
-    Raises:
-        WinbackError: lines are left over; the message names where a stray quote most likely is.
+    Returns null where every line is a record or refused.
     """
     _find_refused_lines(connection, file)
-    rows = connection.execute(
-        "select line, break_count, reason from refused where file_path = ? order by line",
+    (refused_count, break_count) = connection.execute(
+        "select count(*), coalesce(sum(break_count), 0) from refused where file_path = ?",
         [str(file.path)],
+    ).fetchone()
+    if record_count + refused_count == file.line_count and not break_count:
+        return None
+    declared = mapping.declared
+    if file.format != "csv" or not declared.quote or holds_lines(file, declared):
+        return SpannedLines(blanks=blank_lines(file, declared))
+    return spanned_lines(file.path, _shape(mapping, file))
+
+
+def set_doubts_apart(
+    connection: duckdb.DuckDBPyConnection,
+    mapping: TableMapping,
+    file: ReadableFile,
+    doubts: Sequence[Doubt],
+    scratch: Path,
+) -> ReadableFile:
+    """Return a copy of a file whose lines in doubt the reader refuses; note them in `doubtful`."""
+    name = hashlib.sha256(file.file.name.encode()).hexdigest()[:16]
+    copy = scratch / f"{name}.quotes.txt"
+    connection.execute(
+        "create temp table if not exists doubtful "
+        "(file_path varchar, line bigint, reason varchar, original_text varchar)"
+    )
+    connection.execute("delete from doubtful where file_path = ?", [str(copy)])
+    noted: list[tuple[int, str, str]] = []
+
+    def note() -> None:
+        lines, reasons, texts = zip(*noted, strict=True)
+        connection.execute(
+            "insert into doubtful select ?, unnest(?::bigint[]), unnest(?::varchar[]), "
+            "unnest(?::varchar[])",
+            [str(copy), list(lines), list(reasons), list(texts)],
+        )
+        noted.clear()
+
+    for line in write_without(file.path, doubts, _shape(mapping, file), copy):
+        noted.append(line)
+        if len(noted) == NOTED_LINES:
+            note()
+    if noted:
+        note()
+    return replace(file, path=copy)
+
+
+def note_doubtful(connection: duckdb.DuckDBPyConnection, file: ReadableFile) -> None:
+    """Note the refused lines of a copy made by `set_doubts_apart` with their reason and text."""
+    _find_refused_lines(connection, file)
+    connection.execute(
+        "update refused set reason = doubtful.reason, original_text = doubtful.original_text "
+        "from doubtful where refused.file_path = doubtful.file_path "
+        "and refused.line = doubtful.line and refused.file_path = ?",
+        [str(file.path)],
+    )
+
+
+def account_for_lines(
+    connection: duckdb.DuckDBPyConnection,
+    mapping: TableMapping,
+    file: ReadableFile,
+    record_count: int,
+    spanned: SpannedLines | None,
+) -> Account:
+    """Account for every line of a staged file, or fail it: nothing may be swallowed.
+
+    Raises:
+        WinbackError: the records and lines do not add up.
+    """
+    rows = connection.execute(
+        "select line from refused where file_path = ? order by line", [str(file.path)]
     ).fetchall()
-    refused = [line + n for line, breaks, _ in rows for n in range(breaks + 1)]
-    swallowing = [line for line, breaks, reason in rows if breaks and "quote" in reason]
-    header_lines = int(file.format == "csv" and declared.header)
-    if record_count + len(refused) == file.line_count and not swallowing:
-        return number_lines(header_lines, [], refused)
-    breaks = _line_breaks(connection, declared, file)
-    largest = max((count for _, count in breaks), default=0)
-    blank = blank_lines(file, declared)
-    numbers = number_lines(header_lines, breaks, [*refused, *blank])
-    accounted = record_count + sum(n for _, n in breaks) + numbers.other_count
-    if accounted == file.line_count and largest <= MAXIMUM_LINE_BREAKS and not swallowing:
-        return numbers
-    near = [numbers.line_of(record) for record, count in breaks if count == largest]
-    place = f" in line {min([*swallowing, *near])}" if swallowing or near else ""
-    raise WinbackError(
-        f"{file.file.name}: its {file.line_count} lines cannot all be accounted for. Most "
-        f"likely a stray quote{place} swallows the lines after it. Remove or double that "
-        'quote, or declare `quote: ""` if the file quotes nothing.'
+    refused = [line for (line,) in rows]
+    spanned = spanned or SpannedLines()
+    header_lines = int(file.format == "csv" and mapping.declared.header)
+    others = sorted({*refused, *spanned.blanks})
+    breaks, passed = [], 0
+    for line, count in spanned.spans:
+        breaks.append((line - header_lines - bisect_left(others, line) - passed, count))
+        passed += count
+    blank_count = len(spanned.blanks)
+    if record_count + passed + blank_count + len(refused) != file.line_count:
+        raise WinbackError(
+            f"{file.file.name}: its {file.line_count} lines cannot all be accounted for: "
+            f"{record_count} records, {len(refused)} refused lines, {passed} line breaks in "
+            f"values, {blank_count} blank lines. Look for quotes that are not closed, or declare "
+            '`quote: ""` if the file quotes nothing.'
+        )
+    return Account(number_lines(header_lines, breaks, others), passed, blank_count)
+
+
+def _shape(mapping: TableMapping, file: ReadableFile) -> Shape:
+    declared = mapping.declared
+    return Shape(
+        declared.delimiter,
+        declared.quote,
+        len(file.header),
+        mapping.typed_places(file),
+        int(declared.header),
+        declared.maximum_line_breaks,
     )
 
 
@@ -127,21 +223,3 @@ def _find_refused_lines(connection: duckdb.DuckDBPyConnection, file: ReadableFil
             "where refused.line = given.line and refused.file_path = ?",
             [lines, lines_of(file.path, lines), str(file.path)],
         )
-
-
-def _line_breaks(
-    connection: duckdb.DuckDBPyConnection, declared: TableSource, file: ReadableFile
-) -> list[tuple[int, int]]:
-    """Return (record, line breaks in its values) of the records that have some."""
-    if file.format != "csv" or not declared.quote or holds_lines(file, declared):
-        return []
-    records = records_sql([file], declared, "second_rejects", numbered=True)
-    counts = " + ".join(
-        f"coalesce(length(c{i}) - length(replace(c{i}, chr(10), '')), 0)"
-        for i in range(len(file.header))
-    )
-    drop_reader_tables(connection, "second_rejects")
-    return connection.execute(
-        f"select record_number, {counts} as break_count from ({records}) "
-        "where break_count > 0 order by record_number"
-    ).fetchall()

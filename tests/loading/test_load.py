@@ -104,7 +104,7 @@ def test_files_with_columns_in_another_order(shop: Shop) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("step", ["_replace_loads", "_account", "_replace_rejected_rows"])
+@pytest.mark.parametrize("step", ["_replace_loads", "_stage", "_replace_rejected_rows"])
 def test_failure_in_mid_load_rolls_everything_back(
     step: str, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,8 @@ create schema raw; create schema intermediate; create schema audit;
 {raw_tables()}
 create table raw.loads (table_name varchar, source_file varchar, file_hash varchar,
     load_key varchar, line_count bigint, row_count bigint, rejected_count bigint,
-    rejected_share double, is_present boolean, batch_id varchar, loaded_at timestamp);
+    rejected_share double, is_present boolean, batch_id varchar, loaded_at timestamp,
+    record_count bigint, left_out_count bigint, break_count bigint, blank_count bigint);
 create table raw.load_days (source_file varchar, ordered_on date, row_count bigint,
     customerless_row_count bigint, amount decimal(38,2), used_amount decimal(38,2),
     batch_id varchar);
@@ -58,7 +59,8 @@ select source_file, ordered_on, count(*), count_if(customer_id is null), sum(amo
     coalesce(sum(amount) filter (excluded_reason is null), 0), 'b1'
 from raw.transactions group by all;
 insert into raw.loads values
-    ('transactions', 'orders.csv', 'h', 'k', 1000, 995, 5, .005, true, 'b1', now()::timestamp);
+    ('transactions', 'orders.csv', 'h', 'k', 1000, 995, 5, .005, true, 'b1', now()::timestamp,
+        995, 0, 0, 0);
 insert into raw.rejected_rows values
     ('transactions', 'orders.csv', 'h', 12, 'amount is not a number', 'x,y', 'b1', null),
     ('transactions', 'orders.csv', 'h', 40, 'no date', 'x,y', 'b1', null);
