@@ -20,7 +20,7 @@ from dagster_project.paths import SourcePaths
 class Changes:
     """How the files differ from what raw holds.
 
-    `transactions` are those to read (new, changed or not wholly loaded) of `present_count`;
+    `transactions` are those to read (new or changed) of `present_count`;
     `any` tells whether a load would change any table.
     """
 
@@ -74,6 +74,6 @@ def days_in(
 
 
 def must_read(file: PresentFile, known: Mapping[str, KnownLoad]) -> bool:
-    """Return whether a file is new, changed, mapped otherwise or not wholly loaded."""
+    """Return whether a file is new, changed or mapped otherwise."""
     load = known.get(file.name)
-    return load is None or load.load_key != file.load_key or not load.is_complete
+    return load is None or load.load_key != file.load_key

@@ -1,26 +1,24 @@
 """Loading a source's files into schema `raw`: lossless, reconciled, all or nothing.
 
-Only files that are new, changed or not wholly loaded are read. Everything a load changes is
+Only files that are new or have changed are read, and whole. Everything a load changes is
 changed in one transaction, so a killed load leaves raw as it was.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import duckdb
 
 from dagster_project.config.source import Source
 from dagster_project.errors import WinbackError
 from dagster_project.loading.changes import must_read
-from dagster_project.loading.days import ALL_DAYS, DayRange
 from dagster_project.loading.files import PresentFile, present_files
 from dagster_project.loading.lines import LineNumbers
 from dagster_project.loading.load_report import replace_report
 from dagster_project.loading.mapping import TableMapping
-from dagster_project.loading.raw_tables import KnownLoad, known_loads
+from dagster_project.loading.raw_tables import known_loads
 from dagster_project.loading.readers import ReadableFile, explained, readable_groups
 from dagster_project.loading.reconcile import (
     Account,
@@ -60,13 +58,13 @@ def load_table(
     name: str,
     *,
     batch_id: str,
-    days: DayRange = ALL_DAYS,
     full_refresh: bool = False,
 ) -> LoadReport:
     """Bring one raw table up to date with its files, in one transaction.
 
-    Of transactions exactly the days of the range are replaced. Rows of files that have gone are
-    kept, with a warning; a file that went after being blocked for its rejected share leaves raw.
+    A file that is new or has changed is loaded whole, so that raw never holds a part of it. Rows of
+    files that have gone are kept, with a warning; a file that went after being blocked for its
+    rejected share leaves raw.
 
     Raises:
         WinbackError: a file is missing, empty, unreadable, or cannot be reconciled.
@@ -95,8 +93,7 @@ def load_table(
         known = known_loads(connection, name)
         to_read = {f.file: f for f in present if full_refresh or must_read(f, known)}
         is_daily = name == "transactions"
-        asked = days if is_daily else ALL_DAYS
-        load = _Load(connection, mapping, paths, batch_id, asked, known, report)
+        load = _Load(connection, mapping, paths, batch_id, report)
         for group in readable_groups(connection, to_read, declared, recoded_folder(paths)):
             load.read([(file, to_read[file.file]) for file in group])
         if is_daily:
@@ -121,8 +118,6 @@ class _Load:
     mapping: TableMapping
     paths: SourcePaths
     batch_id: str
-    days: DayRange
-    known: dict[str, KnownLoad]
     report: LoadReport
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
 
@@ -183,10 +178,9 @@ class _Load:
         Returns how many rows there are now.
         """
         is_daily = self.table == "transactions"
-        in_days = self.days.holds("ordered_on") if is_daily else "true"
-        of_files = f"source_file in (select source_file from read_files) and {in_days}"
+        of_files = "source_file in (select source_file from read_files)"
         self.connection.execute(f"delete from raw.{self.table} where {of_files}")
-        wanted = f"reject_reason is null and {in_days}"
+        wanted = "reject_reason is null"
         if self.mapping.declared.unpivot:
             # Of an unpivoted row only the attributes that have a value are kept.
             wanted += " and value is not null"
@@ -279,7 +273,6 @@ class _Load:
 
     def _replace_loads(self, staged: Staged, accounts: Sequence[Account]) -> None:
         """Record what raw holds of the files now, and what became of their lines."""
-        self._note_partial_loads()
         for file, account in zip(staged.files, accounts, strict=True):
             self.connection.execute(
                 "update read_files set break_count = ?, blank_count = ? where source_file = ?",
@@ -306,9 +299,9 @@ class _Load:
                 coalesce(loaded.rows, 0) as row_count,
                 coalesce(rejected.lines, 0) as rejected_count,
                 rejected_count / greatest(line_count, 1) as rejected_share,
-                true as is_present, is_complete, ? as batch_id, ? as loaded_at,
+                true as is_present, ? as batch_id, ? as loaded_at,
                 coalesce(unpivoted.records, row_count) as record_count,
-                coalesce(unpivoted.empty_records, outside_count) as left_out_count,
+                coalesce(unpivoted.empty_records, 0) as empty_count,
                 break_count, blank_count
             from read_files
             left join unpivoted using (file_path)
@@ -344,44 +337,6 @@ class _Load:
             where is_typed
             group by file_path
         """
-
-    def _note_partial_loads(self) -> None:
-        """Tell the files of which raw holds every row from those that must be read again."""
-        if self.days.is_open:
-            return
-        outside = f"not ({self.days.holds('ordered_on')})"
-        in_files = self._days_of_files(
-            "select source_file, ordered_on, count(*) from staged join read_files using "
-            f"(file_path) where reject_reason is null and {outside} group by all"
-        )
-        in_raw = self._days_of_files(
-            "select source_file, ordered_on, row_count from raw.load_days "
-            f"semi join read_files using (source_file) where {outside}"
-        )
-        for file, load_key in self.connection.execute(
-            "select source_file, load_key from read_files"
-        ).fetchall():
-            former = self.known.get(file)
-            # Rows outside the range may stem from what the file held before.
-            is_mixed = file in in_raw and (former is None or former.load_key != load_key)
-            outside_in_file = sum(in_files.get(file, {}).values())
-            outside_in_raw = sum(in_raw.get(file, {}).values())
-            self.connection.execute(
-                "update read_files set load_key = ?, is_complete = ?, outside_count = ? "
-                "where source_file = ?",
-                [
-                    f"mixed {self.batch_id}" if is_mixed else load_key,
-                    not is_mixed and in_files.get(file) == in_raw.get(file),
-                    outside_in_file - outside_in_raw,
-                    file,
-                ],
-            )
-
-    def _days_of_files(self, query: str) -> dict[str, dict[date, int]]:
-        days: dict[str, dict[date, int]] = defaultdict(dict)
-        for file, day, row_count in self.connection.execute(query).fetchall():
-            days[file][day] = row_count
-        return days
 
 
 @contextmanager

@@ -12,8 +12,8 @@ create schema if not exists raw;
 create table if not exists raw.loads (
     table_name varchar, source_file varchar, file_hash varchar, load_key varchar,
     line_count bigint, row_count bigint, rejected_count bigint, rejected_share double,
-    is_present boolean, is_complete boolean, batch_id varchar, loaded_at timestamp,
-    record_count bigint, left_out_count bigint, break_count bigint, blank_count bigint
+    is_present boolean, batch_id varchar, loaded_at timestamp,
+    record_count bigint, empty_count bigint, break_count bigint, blank_count bigint
 );
 create table if not exists raw.load_days (
     source_file varchar, ordered_on date, row_count bigint, customerless_row_count bigint,
@@ -31,10 +31,10 @@ create table if not exists raw.duplicate_keys (
     source_file varchar, source_row bigint, transaction_id varchar
 );
 """
-# Of a file's lines: records with rows in raw, records that are neither there nor rejected (outside
-# the asked days, or without any value to keep), line breaks in values, blank lines. With
-# `rejected_count` they add up to `line_count`; null where a load did not count them yet.
-LINE_COUNTS = ("record_count", "left_out_count", "break_count", "blank_count")
+# Of a file's lines: records with rows in raw, unpivoted records without any value to keep, line
+# breaks in values, blank lines. With `rejected_count` they add up to `line_count`; null where a load
+# did not count them yet.
+LINE_COUNTS = ("record_count", "empty_count", "break_count", "blank_count")
 # Tables that say something of a table's file: `table_name`, `source_file`.
 TABLES_OF_FILES = ("loads", "rejected_rows", "load_report")
 
@@ -48,7 +48,6 @@ class KnownLoad:
     line_count: int
     rejected_share: float
     is_present: bool
-    is_complete: bool
 
 
 def prepare_raw(connection: duckdb.DuckDBPyConnection) -> None:
@@ -56,6 +55,8 @@ def prepare_raw(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(DDL)
     for count in LINE_COUNTS:
         connection.execute(f"alter table raw.loads add column if not exists {count} bigint")
+    # Files were once loaded in parts.
+    connection.execute("alter table raw.loads drop column if exists is_complete")
     for table in canonical.TABLES.values():
         columns = [f"{identifier(c.name)} {c.sql_type}" for c in table.columns]
         if table is canonical.TRANSACTIONS:
@@ -75,8 +76,8 @@ def is_prepared(connection: duckdb.DuckDBPyConnection) -> bool:
 def known_loads(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, KnownLoad]:
     """Return what raw holds of a table's files, by file."""
     rows = connection.execute(
-        "select source_file, file_hash, load_key, line_count, rejected_share, is_present, "
-        "is_complete from raw.loads where table_name = ? order by source_file",
+        "select source_file, file_hash, load_key, line_count, rejected_share, is_present "
+        "from raw.loads where table_name = ? order by source_file",
         [table],
     ).fetchall()
     return {file: KnownLoad(*rest) for file, *rest in rows}

@@ -299,6 +299,8 @@ def explained(group: Sequence[ReadableFile]) -> Iterator[None]:
     except duckdb.Error as error:
         # What follows the first line, or stands in quotes, may come from a row.
         problem = re.sub(r"'[^']*'|\"[^\"]*\"", "…", str(error).strip().splitlines()[0])[:200]
+        if "state machine" in problem:
+            problem = "a quote that opens in its last lines is never closed. Close or remove it."
         names = ", ".join(file.file.name for file in group[:3])
         raise WinbackError(f"{names} cannot be read: {problem}") from None
 

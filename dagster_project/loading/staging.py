@@ -131,7 +131,7 @@ def stage(
     connection.execute(
         "create or replace temp table read_files (file_path varchar, source_file varchar, "
         "file_hash varchar, load_key varchar, line_count bigint, first_record bigint, "
-        "is_complete boolean default true, outside_count bigint default 0, break_count bigint, "
+        "break_count bigint, "
         "blank_count bigint)"
     )
     for file in files:

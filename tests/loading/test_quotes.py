@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from support.raw_shop import Shop, open_shop
 from test_loads_at_the_gate import failed_gate, gate_shop
 
+from dagster_project.errors import WinbackError
+
 HEADER = "id,customer,day,amount,note,unused\n"
 COLUMNS = "      transaction_id: id\n      category: note"
 
@@ -138,14 +140,19 @@ def test_every_line_is_in_one_place(
         shop = Shop(tmp_path, connection, columns=COLUMNS)
         cut = None if has_last else -len(ends[-1])
         shop.put("f.csv", HEADER.replace("\n", endings[0]) + text[:cut])
-        shop.load()
+        try:
+            shop.load()
+        except WinbackError as error:
+            # All that DuckDB's reader says of some files that end within quotes.
+            assert "is never closed" in str(error)
+            return
         (counts,) = shop.rows(
-            "select line_count, record_count, left_out_count, rejected_count, break_count, "
+            "select line_count, record_count, empty_count, rejected_count, break_count, "
             "blank_count, row_count from raw.loads"
         )
-        line_count, record_count, left_out, rejected, breaks, blank, rows = counts
+        line_count, record_count, empty, rejected, breaks, blank, rows = counts
         assert line_count == len(physical)
-        assert (record_count, left_out) == (rows, 0)
+        assert (record_count, empty) == (rows, 0)
         assert line_count == record_count + rejected + breaks + blank
         places = Counter()
         for _, line, _, original in shop.rejected():

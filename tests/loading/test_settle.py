@@ -8,18 +8,16 @@ from hypothesis import strategies as st
 from support.raw_shop import ID, Shop, day, lines, open_shop
 
 from dagster_project.loading.changes import changed_files
-from dagster_project.loading.days import ALL_DAYS, DayRange
 from dagster_project.loading.settle import SUPERSEDED
 
 
-@pytest.mark.parametrize("days", [ALL_DAYS, DayRange(day(9), None)])
-def test_renamed_file_does_not_double(days: DayRange, shop: Shop) -> None:
+def test_renamed_file_does_not_double(shop: Shop) -> None:
     file = shop.put("a.csv", lines("a,2024-01-02,1", "b,x,1"))
     shop.load()
     before = shop.dump(is_content_only=True)
     file.rename(file.with_name("z.csv"))
     assert changed_files(shop.connection, shop.source, shop.paths).any
-    report = shop.load(days=days)
+    report = shop.load()
     assert report.warnings == ["a.csv is named z.csv now; so are its rows."]
     after = shop.dump(is_content_only=True)
     assert str(after).replace("z.csv", "a.csv") == str(before).replace("z.csv", "a.csv")
@@ -122,7 +120,6 @@ def test_any_order_of_loads_ends_alike(
                                       min_size=1))  # fmt: skip
     steps = data.draw(st.permutations(sorted(files)))
     old = data.draw(st.lists(row, max_size=3))
-    ranges = data.draw(st.lists(st.integers(1, 4), max_size=2))
 
     def text(rows: list[tuple]) -> str:
         return "customer,day,amount,id\n" + "".join(
@@ -142,8 +139,6 @@ def test_any_order_of_loads_ends_alike(
                 often.put(f"{name}.csv", text(old))
                 often.load()
             often.put(f"{name}.csv", text(files[name]))
-            for number in ranges:
-                often.load(days=DayRange(day(number), day(number)))
             if index % 2:
                 often.load()
         often.load()

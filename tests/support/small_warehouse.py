@@ -23,7 +23,7 @@ create schema raw; create schema intermediate; create schema audit;
 create table raw.loads (table_name varchar, source_file varchar, file_hash varchar,
     load_key varchar, line_count bigint, row_count bigint, rejected_count bigint,
     rejected_share double, is_present boolean, batch_id varchar, loaded_at timestamp,
-    record_count bigint, left_out_count bigint, break_count bigint, blank_count bigint);
+    record_count bigint, empty_count bigint, break_count bigint, blank_count bigint);
 create table raw.load_days (source_file varchar, ordered_on date, row_count bigint,
     customerless_row_count bigint, amount decimal(38,2), used_amount decimal(38,2),
     batch_id varchar);

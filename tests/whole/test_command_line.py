@@ -138,7 +138,7 @@ def repeated_key(paths: SourcePaths) -> None:
         (no_files, 1, "sales-*.csv"),
         (only_file_empty, 1, "sales-2024-01.csv"),
         (column_missing, 2, "amount"),
-        (stray_quote, 1, "sales-2024-01.csv"),
+        (stray_quote, 3, "sales-2024-01.csv"),
         (truncated, 1, "sales-2024-01.csv.gz"),
         (wrong_encoding, 3, "members.csv"),
         (repeated_key, 3, "transaction_id"),

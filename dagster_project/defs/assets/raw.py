@@ -1,6 +1,6 @@
 """The raw tables, one asset per canonical table."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -16,7 +16,6 @@ from dagster_project.defs.assets.common import (
     markdown_table,
     raw_key,
 )
-from dagster_project.loading.days import ALL_DAYS, DayRange
 from dagster_project.loading.load import LoadReport, load_table
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.warehouse import connect
@@ -48,22 +47,15 @@ def _raw_transactions(source: Source) -> dg.AssetsDefinition:
         owners=OWNERS,
         freshness_policy=FRESHNESS if source.kind == "live" else None,
         description=(
-            f"{canonical.TRANSACTIONS.description} Partitioned by business day: materialising "
-            "days replaces exactly those days. Days whose files have not changed stay as they are."
+            f"{canonical.TRANSACTIONS.description} Partitioned by business day. Whatever days are "
+            "materialised, a new or changed file is loaded with all its days; days whose files "
+            "have not changed stay as they are."
         ),
     )
     def transactions(
         context: dg.AssetExecutionContext, source_run: GivenRun
     ) -> dg.MaterializeResult:
-        keys = context.partition_key_range
-        # The ends of the calendar, as it was when the run was requested, are open, so that a row
-        # dated outside it is loaded, seen by the raw gate and not silently left out.
-        first, last = date.fromisoformat(keys.start), date.fromisoformat(keys.end)
-        wanted = DayRange(
-            None if first <= source_run.source.first_day else first,
-            None if last >= source_run.last_complete_day else last,
-        )
-        return _load(context, source_run, "transactions", wanted)
+        return _load(context, source_run, "transactions")
 
     return transactions
 
@@ -80,13 +72,13 @@ def _raw_table(source: Source, table: canonical.Table) -> dg.AssetsDefinition:
         description=f"{table.description}{declared}",
     )
     def raw_table(context: dg.AssetExecutionContext, source_run: GivenRun) -> dg.MaterializeResult:
-        return _load(context, source_run, table.name, ALL_DAYS)
+        return _load(context, source_run, table.name)
 
     return raw_table
 
 
 def _load(
-    context: dg.AssetExecutionContext, source_run: GivenRun, table: str, days: DayRange
+    context: dg.AssetExecutionContext, source_run: GivenRun, table: str
 ) -> dg.MaterializeResult:
     with connect(source_run.paths) as connection:
         prepare_raw(connection)
@@ -96,7 +88,6 @@ def _load(
             source_run.paths,
             table,
             batch_id=f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{context.run_id[:8]}",
-            days=days,
             full_refresh=source_run.is_full_refresh,
         )
         metadata = _load_metadata(connection, report)
