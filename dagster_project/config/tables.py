@@ -166,6 +166,8 @@ class TableSource(FileFormat):
     exclude: tuple[ExclusionRule, ...] = ()
     key: tuple[str, ...] = ()
     duplicates: Literal["block", "keep_last"] = "block"
+    version_by: str | None = None
+    repeated_lines: Literal["refused", "allowed"] = "refused"
 
     @field_validator("date_format", "key", "unpivot", mode="before")
     @classmethod
