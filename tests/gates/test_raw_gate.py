@@ -9,6 +9,11 @@ from support.small_warehouse import LINES, WAREHOUSE
 from dagster_project.config import canonical
 from dagster_project.gates import suites
 
+TWO_FILES = """
+    insert into raw.loads by name
+    select 'transactions' as table_name, 'late.csv' as source_file, 9 as row_count;
+    insert into raw.repeated_lines values ('2024-01-05', 'late.csv', 'orders.csv', 1, 0)
+"""
 # table, fault, expectation, observed value, first example
 RAW_FAULTS = [
     ("transactions", "alter table raw.transactions alter quantity type double",
@@ -28,12 +33,10 @@ RAW_FAULTS = [
     ("duplicate_keys", "insert into raw.load_report values"
      " ('transactions', 'orders.csv', 'superseded_in_file', 'superseded', 2, 12.50, 'b1')",
      "no_line_superseded_in_its_file", "2 lines, amount 12.50", "orders.csv"),
-    ("repeated_lines", "insert into raw.repeated_lines values"
-     " ('2024-01-05', 'late.csv', 'orders.csv', 1, 0)",
+    ("repeated_lines", TWO_FILES,
      "no_lines_delivered_twice", "1 of 1 lines of orders.csv (100%) stand again in late.csv",
      "1 of 1 lines of orders.csv (100%) stand again in late.csv"),
-    ("repeated_lines", "update raw.compared_days set line_count = 3;"
-     " insert into raw.repeated_lines values ('2024-01-05', 'late.csv', 'orders.csv', 1, 0)",
+    ("repeated_lines", "update raw.compared_days set line_count = 3;" + TWO_FILES,
      "no_line_in_two_files", "1 of 3 lines of late.csv (33%) stand again in orders.csv",
      "1 of 3 lines of late.csv (33%) stand again in orders.csv"),
     ("loads", "update raw.loads set rejected_count = 50, rejected_share = .05",

@@ -54,7 +54,7 @@ BLOCKS = [
     ("overlapping months", ID,
      [with_ids(*[r for r in ORDERS if int(r.split("-")[2][:2]) <= 20]),
       with_ids(*[r for r in ORDERS if int(r.split("-")[2][:2]) >= 10])],
-     "22 of 22 lines of f0.csv (100%) stand again in f1.csv"),
+     "22 of 22 lines of f1.csv (100%) stand again in f0.csv"),
     ("half of the smaller file", ID,
      [with_ids("1,a,2024-01-01,1", "2,a,2024-01-01,1"),
       with_ids("1,a,2024-01-01,1", "3,a,2024-01-01,1", "4,a,2024-01-01,1")],

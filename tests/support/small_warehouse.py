@@ -64,8 +64,7 @@ select source_file, ordered_on, count(*), count_if(customer_id is null), sum(amo
     coalesce(sum(amount) filter (excluded_reason is null), 0), 'b1'
 from raw.transactions group by all;
 insert into raw.loads values
-    ('transactions', 'orders.csv', 'h', 'k', 1000, 995, 5, .005, true, 'b1', now()::timestamp),
-    ('transactions', 'late.csv', 'i', 'k', 0, 0, 0, 0, true, 'b1', now()::timestamp);
+    ('transactions', 'orders.csv', 'h', 'k', 1000, 995, 5, .005, true, 'b1', now()::timestamp);
 insert into raw.rejected_rows values
     ('transactions', 'orders.csv', 'h', 12, 'amount is not a number', 'x,y', 'b1', null),
     ('transactions', 'orders.csv', 'h', 40, 'no date', 'x,y', 'b1', null);
