@@ -23,7 +23,7 @@ from dagster_project.config.tables import (
 from dagster_project.errors import ConfigurationError
 from dagster_project.loading.pseudonyms import pseudonym
 from dagster_project.loading.readers import ReadableFile, columns_of
-from dagster_project.loading.values import GivenValue
+from dagster_project.loading.values import GivenValue, ordinal
 from dagster_project.warehouse import identifier, literal
 
 # A large quantity times a price needs more digits than fit a machine word.
@@ -68,9 +68,7 @@ class TableMapping:
             return {}
         given = self.declared.inputs.get(name)
         kind = given.type if given else self.table.column(name).kind
-        moments = {"timestamp": identifier(name), "date": f"{identifier(name)}::timestamp"}
-        number = f"epoch_us({moments[kind]})" if kind in moments else identifier(name)
-        return {"version": f"{number}::decimal(38, 6)"}
+        return {"version": ordinal(identifier(name), kind)}
 
     def select(self, records: str, file: ReadableFile) -> str:
         """Return SQL giving the canonical columns and the loader's working columns.
@@ -105,8 +103,7 @@ class TableMapping:
         final = [f"{self._final(c, bare)} as {identifier(c.name)}" for c in self.table.columns]
         if self.table is canonical.TRANSACTIONS:
             final.append("amount as amount_original")
-        working = self.marks | self.version
-        final += [f"{sql} as {name}" for name, sql in working.items()]
+        final += [f"{sql} as {name}" for name, sql in (self.marks | self.version).items()]
         return f"""
             with records as ({self._unpivoted(records, file)}),
             typed as (
@@ -136,7 +133,7 @@ class TableMapping:
                 file_path, record_number, reject_reason,
                 case when reject_reason is not null then {self._original(file)} end
                     as original_text,
-                {", ".join([*_output_names(self.table), *working])}
+                {", ".join([*_output_names(self.table), *self.marks, *self.version])}
             from judged
         """
 
