@@ -26,6 +26,9 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 # How messages call a version of what has versions.
 VERSION_NAMES = {"churn_definition": churn.name_of, "value_tiers": tiers.name_of}
 
+# Kinds of columns of which one version can be told to be later than another.
+ORDERED_KINDS: tuple[canonical.Kind, ...] = ("timestamp", "date", "count", *canonical.NUMBERS)
+
 Fault = tuple[str, *tuple[str, ...]]
 
 
@@ -97,11 +100,39 @@ def _key_faults(name: str, declared: TableSource) -> Iterator[Fault]:
     for column in declared.key:
         if column not in declared.columns:
             yield unknown(column, declared.columns), "key"
-    for key in ("line_type", "exclude", "key"):
-        if name != "transactions" and getattr(declared, key):
+    for key in ("line_type", "exclude", "key", "duplicates", "version_by", "repeated_lines"):
+        if name != "transactions" and key in declared.model_fields_set:
             yield f"{key} is for transactions only; remove it", key
+    if name == "transactions" and "duplicates" in declared.model_fields_set and not declared.key:
+        yield (
+            "it needs a `key`: the columns that together identify a line. Add one, for example "
+            "`key: [transaction_id, product_id]`, or remove duplicates",
+            "duplicates",
+        )
+    if name == "transactions" and declared.version_by:
+        yield from _version_faults(declared)
     if name == "transactions" and declared.unpivot:
         yield "unpivot is not for transactions; remove it", "unpivot"
+
+
+def _version_faults(declared: TableSource) -> Iterator[Fault]:
+    """Yield what is wrong with `version_by`: nothing to choose from, or no order."""
+    name = declared.version_by
+    if declared.duplicates != "keep_last":
+        yield "version_by is for `duplicates: keep_last`; add that or remove it", "version_by"
+    kinds = {
+        column.name: column.kind
+        for column in canonical.TRANSACTIONS.columns
+        if column.name in declared.columns
+    } | {given: one.type for given, one in declared.inputs.items()}
+    if name not in kinds:
+        yield unknown(name, kinds), "version_by"
+    elif kinds[name] not in ORDERED_KINDS:
+        yield (
+            f"{name} has no order that is sure: as text 10 comes before 9. Read it as an input "
+            f"of type {', '.join(ORDERED_KINDS[:-1])} or {ORDERED_KINDS[-1]}",
+            "version_by",
+        )
 
 
 def _reference_faults(name: str, declared: TableSource) -> Iterator[Fault]:

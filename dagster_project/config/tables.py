@@ -166,6 +166,8 @@ class TableSource(FileFormat):
     exclude: tuple[ExclusionRule, ...] = ()
     key: tuple[str, ...] = ()
     duplicates: Literal["block", "keep_last"] = "block"
+    version_by: str | None = None
+    repeated_lines: Literal["refused", "allowed"] = "refused"
     # Addresses and order notes have 4 to 10; far more are a quote that was left open.
     maximum_line_breaks: Annotated[int, Field(ge=0)] = 50
 

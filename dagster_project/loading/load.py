@@ -28,6 +28,7 @@ from dagster_project.loading.reconcile import (
     read_spans,
     set_doubts_apart,
 )
+from dagster_project.loading.repeated_lines import settle_repeated_lines
 from dagster_project.loading.settle import (
     clear,
     drop_covered_days,
@@ -102,6 +103,7 @@ def load_table(
             _check_not_empty(connection, source, present)
             if to_read or report.warnings:
                 settle_duplicates(connection, declared, batch_id)
+            settle_repeated_lines(connection, declared)
         (report.row_count,) = connection.execute(f"select count(*) from raw.{name}").fetchone()
     return report
 
@@ -199,6 +201,7 @@ class _Load:
         ).fetchone()
         if is_daily:
             self._replace_days(of_files)
+            self._replace_versions(staged, of_files, wanted)
         return row_count
 
     def _replace_days(self, of_files: str) -> None:
@@ -216,6 +219,19 @@ class _Load:
             """,
             [self.batch_id, self.loaded_at],
         )
+
+    def _replace_versions(self, staged: Staged, of_files: str, wanted: str) -> None:
+        """Replace what `version_by` says of the files' rows, if the source declares it."""
+        self.connection.execute(f"delete from raw.line_versions where {of_files}")
+        if self.mapping.declared.version_by:
+            self.connection.execute(
+                f"""
+                insert into raw.line_versions
+                select source_file, {staged.record} - first_record + 1, ordered_on, version
+                from staged join read_files using (file_path)
+                where {wanted}
+                """
+            )
 
     def _replace_rejected_rows(
         self, staged: Staged, row_count: int, line_numbers: Sequence[LineNumbers]

@@ -23,7 +23,7 @@ from dagster_project.config.tables import (
 from dagster_project.errors import ConfigurationError
 from dagster_project.loading.pseudonyms import pseudonym
 from dagster_project.loading.readers import ReadableFile, columns_of
-from dagster_project.loading.values import GivenValue
+from dagster_project.loading.values import GivenValue, ordinal
 from dagster_project.warehouse import identifier, literal
 
 # A large quantity times a price needs more digits than fit a machine word.
@@ -60,11 +60,22 @@ class TableMapping:
             "line_type_rule": _first_that_holds(self.declared.line_type),
         }
 
+    @property
+    def version(self) -> dict[str, str]:
+        """SQL by name of the number that `version_by` orders rows by; nothing without it."""
+        name = self.declared.version_by
+        if name is None:
+            return {}
+        given = self.declared.inputs.get(name)
+        kind = given.type if given else self.table.column(name).kind
+        return {"version": ordinal(identifier(name), kind)}
+
     def select(self, records: str, file: ReadableFile) -> str:
         """Return SQL giving the canonical columns and the loader's working columns.
 
         Those are `file_path`, `record_number`, `original_text` (null unless rejected),
-        `reject_reason`, for transactions `amount_original` (six decimals), and the marks.
+        `reject_reason`, for transactions `amount_original` (six decimals), the marks, and
+        `version` where one is declared.
         The session's time zone must be `zone`: it is what times without a zone are read in.
         """
         fields = self._fields(file)
@@ -92,7 +103,7 @@ class TableMapping:
         final = [f"{self._final(c, bare)} as {identifier(c.name)}" for c in self.table.columns]
         if self.table is canonical.TRANSACTIONS:
             final.append("amount as amount_original")
-        final += [f"{sql} as {name}" for name, sql in self.marks.items()]
+        final += [f"{sql} as {name}" for name, sql in (self.marks | self.version).items()]
         return f"""
             with records as ({self._unpivoted(records, file)}),
             typed as (
@@ -122,7 +133,7 @@ class TableMapping:
                 file_path, record_number, reject_reason,
                 case when reject_reason is not null then {self._original(file)} end
                     as original_text,
-                {", ".join([*_output_names(self.table), *self.marks])}
+                {", ".join([*_output_names(self.table), *self.marks, *self.version])}
             from judged
         """
 
@@ -140,7 +151,7 @@ class TableMapping:
         columns = [f"null::{c.sql_type} as {identifier(c.name)}" for c in self.table.columns]
         if self.table is canonical.TRANSACTIONS:
             columns.append(f"null::{canonical.EXACT_NUMBER} as amount_original")
-        columns += [f"null as {name}" for name in self.marks]
+        columns += [f"null as {name}" for name in self.marks | self.version]
         return (
             "select null::varchar as file_path, null::bigint as record_number, "
             f"null::varchar as reject_reason, null::varchar as original_text, "

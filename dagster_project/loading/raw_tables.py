@@ -30,13 +30,25 @@ create table if not exists raw.load_report (
 create table if not exists raw.duplicate_keys (
     source_file varchar, source_row bigint, transaction_id varchar
 );
+create table if not exists raw.line_versions (
+    source_file varchar, source_row bigint, ordered_on date, version decimal(38, 6)
+);
+create table if not exists raw.compared_days (
+    ordered_on date, source_file varchar, batch_id varchar, line_count bigint
+);
+create table if not exists raw.repeated_lines (
+    ordered_on date, source_file varchar, other_file varchar, line_count bigint,
+    few_line_count bigint
+);
 """
 # Of a file's lines: records with rows in raw, unpivoted records without any value to keep, line
-# breaks in values, blank lines. With `rejected_count` they add up to `line_count`; null where a load
-# did not count them yet.
+# breaks in values, blank lines. With `rejected_count` they add up to `line_count`; null where a
+# load did not count them yet.
 LINE_COUNTS = ("record_count", "empty_count", "break_count", "blank_count")
 # Tables that say something of a table's file: `table_name`, `source_file`.
 TABLES_OF_FILES = ("loads", "rejected_rows", "load_report")
+# Tables that say something of a file's transactions on a day: `source_file`, `ordered_on`.
+TABLES_OF_DAYS = ("load_days", "line_versions")
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,18 @@
-"""What happens in raw to rows that no file of a load holds, and to rows that are there twice."""
+"""What happens in raw to rows that no file of a load holds, and to keys that are there twice."""
 
+import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 import duckdb
 
 from dagster_project.config.tables import TableSource
-from dagster_project.loading.raw_tables import TABLES_OF_FILES, known_loads
+from dagster_project.loading.raw_tables import TABLES_OF_DAYS, TABLES_OF_FILES, known_loads
 from dagster_project.warehouse import identifier, literal
 
 SUPERSEDED = "superseded by a later row with the same key"
+# The measure of `raw.load_report` that counts superseded lines of one and the same file.
+SUPERSEDED_IN_FILE = "superseded_in_file"
 
 
 def clear(connection: duckdb.DuckDBPyConnection, table: str) -> None:
@@ -80,7 +84,7 @@ def drop_covered_days(connection: duckdb.DuckDBPyConnection) -> None:
             and ordered_on in (select present.ordered_on from days as present where is_present)
         """
     )
-    for table in ("transactions", "load_days"):
+    for table in ("transactions", *TABLES_OF_DAYS):
         connection.execute(
             f"delete from raw.{table} using covered "
             f"where {table}.source_file = covered.source_file "
@@ -107,33 +111,46 @@ def settle_duplicates(
 ) -> None:
     """List transactions whose declared key occurs twice, or mark all but the last as superseded.
 
-    Later means a later file by name, then a later row: it depends on no load's order.
+    Later means a later version where `version_by` is declared, then a later file by name (see
+    `by_name`), then a later row: it depends on no load's order.
     """
     connection.execute("delete from raw.duplicate_keys")
     connection.execute(
         """
         create or replace temp table repeated (
-            source_file varchar, source_row bigint, transaction_id varchar, is_last boolean
+            source_file varchar, source_row bigint, transaction_id varchar, is_last boolean,
+            is_last_of_file boolean
         )
         """
     )
     if declared.key:
         key = ", ".join(identifier(column) for column in declared.key)
         complete = " and ".join(f"{identifier(column)} is not null" for column in declared.key)
+        order = "place desc, source_row desc"
+        versions = ""
+        if declared.version_by:
+            order = f"version desc nulls last, {order}"
+            versions = "left join raw.line_versions using (source_file, source_row)"
+        files = sorted(known_loads(connection, "transactions"), key=by_name)
         connection.execute(
             f"""
             insert into repeated
             select
                 source_file, source_row, transaction_id,
-                row_number() over (
-                    partition by {key} order by source_file desc, source_row desc
-                ) = 1
-            from raw.transactions
-            semi join (
-                select {key} from raw.transactions where {complete}
-                group by all having count(*) > 1
-            ) using ({key})
-            """
+                row_number() over (partition by {key} order by {order}) = 1,
+                row_number() over (partition by {key}, source_file order by {order}) = 1
+            from (
+                from raw.transactions
+                semi join (
+                    select {key} from raw.transactions where {complete}
+                    group by all having count(*) > 1
+                ) using ({key})
+            )
+            join (select unnest(?::varchar[]) as source_file, unnest(?::bigint[]) as place)
+                using (source_file)
+            {versions}
+            """,
+            [files, list(range(len(files)))],
         )
     if declared.duplicates == "block":
         connection.execute(
@@ -165,6 +182,7 @@ def settle_duplicates(
             and transactions.source_row = remarked.source_row
         """
     )
+    _report_superseded(connection, batch_id)
     # Days whose use has changed get this batch, so that what is built on them follows.
     connection.execute(
         """
@@ -185,6 +203,37 @@ def settle_duplicates(
     )
 
 
+def by_name(file: str) -> tuple:
+    """Return what files are ordered by: numbers in names by value, `9` before `10`.
+
+    Without the ending, so that `export.csv` comes before `export (1).csv`.
+    """
+    path = PurePosixPath(file.removesuffix(".gz"))
+    parts = re.split(r"([0-9]+)", str(path.with_suffix("")).casefold())
+    # Texts and numbers take turns.
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], file
+
+
+def _report_superseded(connection: duckdb.DuckDBPyConnection, batch_id: str) -> None:
+    """Count, by file, the lines that a later line of the same file supersedes.
+
+    A key that repeats within one file is often no key: lines of an order would be lost.
+    """
+    connection.execute("delete from raw.load_report where measure = ?", [SUPERSEDED_IN_FILE])
+    connection.execute(
+        """
+        insert into raw.load_report
+        select 'transactions', source_file, ?, 'superseded', count(*), sum(amount), ?
+        from raw.transactions semi join (from repeated where not is_last_of_file)
+            using (source_file, source_row)
+        where excluded_reason = ?
+        group by source_file
+        order by source_file
+        """,
+        [SUPERSEDED_IN_FILE, batch_id, SUPERSEDED],
+    )
+
+
 def _withdraw(connection: duckdb.DuckDBPyConnection, table: str, file: str) -> None:
     """Remove a file's rows from a table and from the tables that count them."""
     connection.execute(f"delete from raw.{table} where source_file = ?", [file])
@@ -193,7 +242,8 @@ def _withdraw(connection: duckdb.DuckDBPyConnection, table: str, file: str) -> N
             f"delete from raw.{counted} where table_name = ? and source_file = ?", [table, file]
         )
     if table == "transactions":
-        connection.execute("delete from raw.load_days where source_file = ?", [file])
+        for daily in TABLES_OF_DAYS:
+            connection.execute(f"delete from raw.{daily} where source_file = ?", [file])
 
 
 def _rename(connection: duckdb.DuckDBPyConnection, table: str, file: str, name: str) -> None:
@@ -207,6 +257,7 @@ def _rename(connection: duckdb.DuckDBPyConnection, table: str, file: str, name: 
             [name, table, file],
         )
     if table == "transactions":
-        connection.execute(
-            "update raw.load_days set source_file = ? where source_file = ?", [name, file]
-        )
+        for daily in TABLES_OF_DAYS:
+            connection.execute(
+                f"update raw.{daily} set source_file = ? where source_file = ?", [name, file]
+            )

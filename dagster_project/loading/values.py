@@ -116,6 +116,13 @@ class GivenValue:
         return self.text if self.type == "VARCHAR" else self.value
 
 
+def ordinal(sql: str, kind: canonical.Kind) -> str:
+    """Return SQL for the number that orders typed values: later is larger."""
+    moments = {"timestamp": sql, "date": f"{sql}::timestamp"}
+    number = f"epoch_us({moments[kind]})" if kind in moments else sql
+    return f"{number}::decimal(38, 6)"
+
+
 def _parsed(text: str, formats: list[str] | tuple[str, ...]) -> str:
     """Return SQL for a text read by the first of the date formats that fits."""
     return f"try_strptime({text}, [{', '.join(literal(one) for one in formats)}])"

@@ -36,6 +36,24 @@ FAULTS = [
      "line 18, tables.transactions.exclude.0.when", ["`amont > 1`"]),
     ("key of a column not mapped", GOOD + "    key: transaction_id\n",
      "line 16, tables.transactions.key", ["unknown name 'transaction_id'"]),
+    ("duplicates without a key", GOOD + "    duplicates: keep_last\n",
+     "line 16, tables.transactions.duplicates", ["needs a `key`", "`key: [transaction_id"]),
+    ("blocked duplicates without a key", GOOD + "    duplicates: block\n    key: []\n",
+     "line 16, tables.transactions.duplicates", ["needs a `key`"]),
+    ("duplicates elsewhere", GOOD + "  customers:\n    files: c.csv\n"
+     "    columns: {customer_id: c}\n    duplicates: keep_last\n",
+     "line 19, tables.customers.duplicates", ["transactions only"]),
+    ("repeated lines elsewhere", GOOD + "  customers:\n    files: c.csv\n"
+     "    columns: {customer_id: c}\n    repeated_lines: allowed\n",
+     "line 19, tables.customers.repeated_lines", ["transactions only"]),
+    ("version of blocked duplicates", GOOD + "    key: ordered_at\n    version_by: ordered_at\n",
+     "line 17, tables.transactions.version_by", ["`duplicates: keep_last`"]),
+    ("version of nothing", GOOD + "    key: ordered_at\n    duplicates: keep_last\n"
+     "    version_by: orderd_at\n",
+     "line 18, tables.transactions.version_by", ["did you mean ordered_at?"]),
+    ("version without an order", GOOD + "    key: ordered_at\n    duplicates: keep_last\n"
+     "    version_by: customer_id\n",
+     "line 18, tables.transactions.version_by", ["customer_id has no order", "timestamp, date"]),
     ("rules elsewhere", GOOD + "  customers:\n    files: c.csv\n    columns: {customer_id: c}\n"
      "    exclude: [{reason: x, when: 'true'}]\n",
      "tables.customers.exclude", []),

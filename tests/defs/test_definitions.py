@@ -156,7 +156,8 @@ def test_both_gates_block_and_judge_what_they_should(graph) -> None:
     # Of each raw table its own; rejected shares, day counts and keys are the transactions'.
     assert {key.asset_key for key in raw} == set(RAW_KEYS)
     assert {key.name for key in raw if key.asset_key == TRANSACTIONS} == {
-        f"raw_gate_{name}" for name in ("transactions", "loads", "load_days", "duplicate_keys")
+        f"raw_gate_{name}"
+        for name in ("transactions", "loads", "load_days", "duplicate_keys", "repeated_lines")
     }
     assert {key.name: key.asset_key for key in gates - raw} == {
         f"release_gate_{name}": CANDIDATE for name in MARTS

@@ -9,6 +9,11 @@ from support.small_warehouse import LINES, WAREHOUSE
 from dagster_project.config import canonical
 from dagster_project.gates import suites
 
+TWO_FILES = """
+    insert into raw.loads by name
+    select 'transactions' as table_name, 'late.csv' as source_file, 9 as row_count;
+    insert into raw.repeated_lines values ('2024-01-05', 'late.csv', 'orders.csv', 1, 0)
+"""
 # table, fault, expectation, observed value, first example
 RAW_FAULTS = [
     ("transactions", "alter table raw.transactions alter quantity type double",
@@ -25,6 +30,15 @@ RAW_FAULTS = [
      "amounts_within_bounds", "5.00 to 1000.01", "orders.csv:1"),
     ("duplicate_keys", "insert into raw.duplicate_keys values ('orders.csv', 3, 't3')",
      "declared_key_unique", "1 of 7 unexpected", "t3 at orders.csv:3"),
+    ("duplicate_keys", "insert into raw.load_report values"
+     " ('transactions', 'orders.csv', 'superseded_in_file', 'superseded', 2, 12.50, 'b1')",
+     "no_line_superseded_in_its_file", "2 lines, amount 12.50", "orders.csv"),
+    ("repeated_lines", TWO_FILES,
+     "no_lines_delivered_twice", "1 of 1 lines of orders.csv (100%) stand again in late.csv",
+     "1 of 1 lines of orders.csv (100%) stand again in late.csv"),
+    ("repeated_lines", "update raw.compared_days set line_count = 3;" + TWO_FILES,
+     "no_line_in_two_files", "1 of 3 lines of late.csv (33%) stand again in orders.csv",
+     "1 of 3 lines of late.csv (33%) stand again in orders.csv"),
     ("loads", "update raw.loads set rejected_count = 50, rejected_share = .05",
      "rejected_share_within_limit",
      "5.00% of orders.csv (50 of 1000 lines)"

@@ -1,5 +1,6 @@
 """Files that were renamed or have gone, and keys that stand in several rows."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from support.raw_shop import ID, Shop, day, lines, open_shop
 
 from dagster_project.loading.changes import changed_files
-from dagster_project.loading.settle import SUPERSEDED
+from dagster_project.loading.settle import SUPERSEDED, by_name
 
 
 def test_renamed_file_does_not_double(shop: Shop) -> None:
@@ -178,3 +179,100 @@ def test_days_whose_use_changes_get_the_batch(tmp_path: Path) -> None:
         shop.configure(columns=ID)
         shop.load()
         assert shop.values("excluded_reason") == [None, None, None]
+
+
+LAST = "    key: transaction_id\n    duplicates: keep_last\n"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["export-9.csv", "export-10.csv"],
+        ["export.csv", "export (1).csv", "export (2).csv", "export (10).csv"],
+        ["2024/9/sales.csv", "2024/10/sales.csv"],
+        ["orders_20240102.csv", "orders_20240103.csv"],
+        ["jan.csv.gz", "jan_feb.csv"],
+        ["Export-8.csv", "export-9.csv", "Export-10.csv"],
+        ["v1.9.csv", "v1.10.csv"],
+        ["007.csv", "7.csv", "8.csv"],
+    ],
+)
+def test_files_in_the_order_of_their_numbers(names: list[str]) -> None:
+    assert sorted(names, key=by_name) == names
+
+
+@pytest.mark.parametrize("names", [("export-9", "export-10"), ("e (9)", "e (10)"), ("e", "e (1)")])
+@pytest.mark.parametrize("loaded_first", [0, 1])
+def test_the_last_numbered_file_counts(
+    names: tuple[str, str], loaded_first: int, tmp_path: Path
+) -> None:
+    """A cancellation in the tenth file takes back the sale of the ninth, whichever loads first."""
+    table = LAST + "    inputs: {st: {column: st}}\n    exclude: [{reason: void, when: st = 'x'}]"
+    with open_shop(tmp_path, columns=ID, table=table) as shop:
+        older, newer = (f"{name}.csv" for name in names)
+        content = {older: "1,a,2024-01-01,10,open\n", newer: "1,a,2024-01-01,10,x\n"}
+        for name in sorted(content, reverse=bool(loaded_first)):
+            shop.put(name, "id,customer,day,amount,st\n" + content[name])
+            shop.load()
+        assert sorted(shop.rows("select source_file, excluded_reason from raw.transactions")) == (
+            sorted([(older, SUPERSEDED), (newer, "void")])
+        )
+        assert shop.rows("select sum(used_amount) from raw.load_days") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("type_", "older", "newer"),
+    [("timestamp", "2024-01-09 10:00", "2024-01-09 10:01"), ("count", "9", "10"),
+     ("date", "2024-01-09", "2024-01-10"), ("number", "1.9", "1.91"), ("count", "", "1")],
+)  # fmt: skip
+def test_the_last_version_counts(type_: str, older: str, newer: str, tmp_path: Path) -> None:
+    """Whatever the files are called, in one file and in two, also after a file is renamed."""
+    table = LAST + f"    version_by: seen\n    inputs: {{seen: {{column: seen, type: {type_}}}}}"
+    head = "id,customer,day,amount,seen\n"
+    with open_shop(tmp_path, columns=ID, table=table) as shop:
+        first = shop.put("a.csv", f"{head}1,a,2024-01-01,7,{newer}\n1,a,2024-01-02,5,{older}\n")
+        shop.put("z.csv", f"{head}1,a,2024-01-03,3,{older}\n")
+        shop.load()
+        used = "select day(ordered_on) from raw.transactions where excluded_reason is null"
+        assert shop.rows(used) == [(1,)]
+        first.rename(first.with_name("b.csv"))
+        shop.load()
+        assert shop.rows(used) == [(1,)]
+        shop.load(days=DayRange(day(3), day(3)))
+        shop.put("z.csv", f"{head}1,a,2024-01-03,3,{older}\n1,a,2024-01-04,3,{newer}\n")
+        shop.load(days=DayRange(day(4), day(4)))
+        assert shop.rows(used) == [(4,)]
+        shop.load(full_refresh=True)
+        assert shop.rows(used) == [(4,)]
+        assert shop.rows("select count(*) from raw.line_versions") == [(4,)]
+        first.with_name("b.csv").unlink()
+        shop.put("z.csv", f"{head}1,a,2024-01-01,3,{older}\n1,a,2024-01-02,4,{older}\n")
+        shop.load(full_refresh=True)
+        assert shop.rows("select source_file, count(*) from raw.line_versions group by all") == [
+            ("z.csv", 2)
+        ]
+
+
+def test_lines_superseded_in_their_own_file_are_counted(tmp_path: Path) -> None:
+    """An order's lines share its id: with that alone as the key, all but one would be lost."""
+    head = "id,customer,day,amount\n"
+    report = (
+        "select source_file, line_count, amount from raw.load_report "
+        "where measure = 'superseded_in_file' order by all"
+    )
+    with open_shop(tmp_path, columns=ID, table=LAST) as shop:
+        shop.put("a.csv", head + "1,a,2024-01-01,10\n1,a,2024-01-01,20.5\n1,a,2024-01-01,5\n")
+        shop.put("b.csv", head + "2,a,2024-01-02,1\n3,a,2024-01-02,1\n,a,2024-01-02,1\n")
+        shop.load()
+        assert shop.rows(report) == [("a.csv", 2, Decimal("30.5"))]
+        # What another file supersedes is what a key is for; a warning lasts as its cause does.
+        shop.put("c.csv", head + "3,a,2024-01-02,4\n")
+        shop.load()
+        assert shop.rows(report) == [("a.csv", 2, Decimal("30.5"))]
+        assert shop.values("excluded_reason").count(SUPERSEDED) == 3
+        shop.put("c.csv", head + "1,a,2024-01-02,4\n")
+        shop.load()
+        assert shop.rows(report) == [("a.csv", 2, Decimal("30.5"))]
+        shop.put("a.csv", head + "1,a,2024-01-01,35.5\n")
+        shop.load()
+        assert shop.rows(report) == []

@@ -112,6 +112,7 @@ class Shop:
     def dump(self, *, is_content_only: bool = False) -> dict[str, list[tuple]]:
         """Return everything raw holds, without batches and times if only the content counts."""
         tables = [*canonical.TABLES, "loads", "load_days", "rejected_rows", "duplicate_keys"]
+        tables += ["line_versions", "compared_days", "repeated_lines"]
         left_out = ("batch_id", "loaded_at") if is_content_only else ()
         pattern = "|".join(left_out) or "nothing"
         return {

@@ -31,6 +31,12 @@ create table raw.rejected_rows (table_name varchar, source_file varchar, file_ha
     row_number bigint, reason varchar, original_text varchar, batch_id varchar,
     loaded_at timestamp);
 create table raw.duplicate_keys (source_file varchar, source_row bigint, transaction_id varchar);
+create table raw.load_report (table_name varchar, source_file varchar, measure varchar,
+    item varchar, line_count bigint, amount decimal(38,2), batch_id varchar);
+create table raw.compared_days (ordered_on date, source_file varchar, batch_id varchar,
+    line_count bigint);
+create table raw.repeated_lines (ordered_on date, source_file varchar, other_file varchar,
+    line_count bigint, few_line_count bigint);
 create table intermediate.int_known_customers (customer_id varchar, known_on date);
 create table audit.former_stages (lifecycle_stage varchar, customer_count bigint);
 create table audit.limits as select 'shop' as source_name, 'USD' as currency,
@@ -64,5 +70,7 @@ insert into raw.loads values
 insert into raw.rejected_rows values
     ('transactions', 'orders.csv', 'h', 12, 'amount is not a number', 'x,y', 'b1', null),
     ('transactions', 'orders.csv', 'h', 40, 'no date', 'x,y', 'b1', null);
+insert into raw.compared_days values ('2024-01-05', 'orders.csv', 'b1', 1),
+    ('2024-01-05', 'late.csv', 'b1', 4);
 insert into intermediate.int_known_customers values ('p', null);
 """

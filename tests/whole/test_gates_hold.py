@@ -267,6 +267,25 @@ def test_from_scratch_on_four_threads_gives_the_same_tables(scene: Scene, tmp_pa
     assert published_rows(paths) == published_rows(scene.paths)
 
 
+def test_the_same_sales_under_another_name_and_order_block(shop: Path) -> None:
+    """Not the bytes of a copy, nor a declared key, give it away."""
+    paths = shop_paths(shop)
+    before = file_hash(paths.published_file)
+    file = shop / "sources" / f"{SHOP}.yml"
+    file.write_text(file.read_text().replace("    key: transaction_id\n", ""))
+    first = min(paths.landing.glob("sales-*.csv"))
+    header, *rows = first.read_text().splitlines()
+    (paths.landing / "sales-again.csv").write_text("\n".join([header, *reversed(rows)]) + "\n")
+    outcome = winback(*RUN, data_dir=shop)
+    assert outcome.code == 3, outcome.messages
+    assert "no_lines_delivered_twice" in outcome.messages
+    assert f"{len(rows)} of {len(rows)} lines of {first.name} (100%)" in outcome.messages
+    assert "stand again in sales-again.csv" in outcome.messages
+    assert "`duplicates: keep_last`" in outcome.messages
+    assert "Traceback" not in outcome.messages
+    assert file_hash(paths.published_file) == before
+
+
 def test_a_failing_release_gate_publishes_nothing_not_even_later(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
