@@ -238,9 +238,8 @@ def test_the_last_version_counts(type_: str, older: str, newer: str, tmp_path: P
         first.rename(first.with_name("b.csv"))
         shop.load()
         assert shop.rows(used) == [(1,)]
-        shop.load(days=DayRange(day(3), day(3)))
         shop.put("z.csv", f"{head}1,a,2024-01-03,3,{older}\n1,a,2024-01-04,3,{newer}\n")
-        shop.load(days=DayRange(day(4), day(4)))
+        shop.load()
         assert shop.rows(used) == [(4,)]
         shop.load(full_refresh=True)
         assert shop.rows(used) == [(4,)]
