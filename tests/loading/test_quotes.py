@@ -8,8 +8,8 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.gate_shop import failed_gate, gate_shop
 from support.raw_shop import Shop, open_shop
-from test_loads_at_the_gate import failed_gate, gate_shop
 
 from dagster_project.errors import WinbackError
 
