@@ -23,6 +23,7 @@ from dagster_project.loading.mapping import TableMapping
 from dagster_project.loading.raw_tables import KnownLoad, known_loads
 from dagster_project.loading.readers import ReadableFile, explained, readable_groups
 from dagster_project.loading.reconcile import account_for_lines, prepare_refused
+from dagster_project.loading.rules import EXCLUDED
 from dagster_project.loading.settle import (
     clear,
     drop_covered_days,
@@ -183,8 +184,10 @@ class _Load:
             f"""
             insert into raw.load_days
             select
-                source_file, ordered_on, count(*), count(*) filter (customer_id is null),
-                sum(amount), coalesce(sum(amount) filter (excluded_reason is null), 0), ?
+                source_file, ordered_on, count(*),
+                count(*) filter (customer_id is null and excluded_reason is null),
+                sum(amount), coalesce(sum(amount) filter (excluded_reason is null), 0), ?,
+                count(*) filter (excluded_reason is null)
             from raw.transactions
             where loaded_at = ? and {of_files}
             group by source_file, ordered_on order by source_file, ordered_on
@@ -260,14 +263,19 @@ class _Load:
             f"""
             insert into raw.loads
             with rejected as (
-                select source_file, count(distinct row_number) as lines from raw.rejected_rows
+                select
+                    source_file, count(distinct row_number) as lines,
+                    count(distinct row_number) filter (not starts_with(reason, {literal(EXCLUDED)}))
+                        as judged_lines
+                from raw.rejected_rows
                 where table_name = {literal(self.table)} group by source_file
             ),
             loaded as ({rows})
             select
                 {literal(self.table)}, source_file, file_hash, load_key, line_count,
                 coalesce(loaded.rows, 0), coalesce(rejected.lines, 0),
-                coalesce(rejected.lines, 0) / greatest(line_count, 1), true, is_complete, ?, ?
+                coalesce(rejected.judged_lines, 0) / greatest(line_count, 1), true,
+                is_complete, ?, ?
             from read_files
             left join rejected using (source_file)
             left join loaded using (source_file)

@@ -42,7 +42,7 @@ def measures(mapping: TableMapping) -> list[Measure]:
         *_rules("line_type", [rule.type for rule in declared.line_type], "line_type_rule"),
         Measure("return_sign", "return_sign", used),
         *(
-            Measure("spelling", f"{literal(column + ' is ')} || spelling_{number}")
+            Measure("spelling", f"{literal(column)} || ' is ''' || spelling_{number} || ''''")
             for number, column in enumerate(compared(declared, mapping.texts), 1)
         ),
     ]

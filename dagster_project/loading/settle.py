@@ -120,6 +120,10 @@ def settle_duplicates(
     if declared.key:
         key = ", ".join(identifier(column) for column in declared.key)
         complete = " and ".join(f"{identifier(column)} is not null" for column in declared.key)
+        if declared.duplicates == "block":
+            # An excluded line does not count and repeats nothing; as the last one it does count:
+            # an order that was cancelled since supersedes what it was.
+            complete += f" and (excluded_reason is null or excluded_reason = {literal(SUPERSEDED)})"
         connection.execute(
             f"""
             insert into repeated
@@ -128,7 +132,7 @@ def settle_duplicates(
                 row_number() over (
                     partition by {key} order by source_file desc, source_row desc
                 ) = 1
-            from raw.transactions
+            from (select * from raw.transactions where {complete})
             semi join (
                 select {key} from raw.transactions where {complete}
                 group by all having count(*) > 1
@@ -169,11 +173,16 @@ def settle_duplicates(
     connection.execute(
         """
         update raw.load_days
-        set used_amount = changed.used_amount, batch_id = ?
+        set
+            used_amount = changed.used_amount, used_row_count = changed.used_row_count,
+            customerless_row_count = changed.customerless_row_count, batch_id = ?
         from (
             select
                 source_file, ordered_on,
-                coalesce(sum(amount) filter (excluded_reason is null), 0) as used_amount
+                coalesce(sum(amount) filter (excluded_reason is null), 0) as used_amount,
+                count(*) filter (excluded_reason is null) as used_row_count,
+                count(*) filter (excluded_reason is null and customer_id is null)
+                    as customerless_row_count
             from raw.transactions semi join remarked using (source_file, ordered_on)
             group by source_file, ordered_on
         ) as changed

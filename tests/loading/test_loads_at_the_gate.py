@@ -1,40 +1,12 @@
 """The raw gate on what was loaded: broken lines, files and days that came twice."""
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-import duckdb
 import pytest
-from support.raw_shop import HEADER, Shop, day, lines
-
-from dagster_project import warehouse
-from dagster_project.gates import limits, suites
-from dagster_project.gates.outcomes import Outcome
-from dagster_project.loading.raw_tables import prepare_raw
-
-
-@contextmanager
-def gate_shop(folder: Path, **parts: str) -> Iterator[Shop]:
-    """Yield a shop whose raw layer is the warehouse file, as the gate needs it."""
-    with duckdb.connect() as connection:
-        shop = Shop(folder, connection, **parts)
-    with warehouse.connect(shop.paths) as connection:
-        shop.connection = connection
-        prepare_raw(connection)
-        yield shop
-
-
-def failed_gate(shop: Shop, table: str) -> dict[str, Outcome]:
-    """Return the blocking outcomes of a table; the warehouse is closed meanwhile."""
-    shop.connection.close()
-    limits.write_limits(shop.paths, shop.source, date(2024, 12, 31), date(2025, 1, 1))
-    (verdict,) = suites.validate("raw", [table], shop.paths.warehouse, "raw")
-    shop.connection = duckdb.connect(str(shop.paths.warehouse))
-    return {one.expectation: one for one in verdict.outcomes if one.is_blocking}
+from support.gated_shop import failed_gate, gate_shop
+from support.raw_shop import HEADER, day, lines
 
 
 @pytest.mark.parametrize(("broken", "is_passed"), [(50, False), (5, True), (10, True), (11, False)])

@@ -24,7 +24,9 @@ class Known:
                 if line.kind == "sale":
                     life.sales[line.day].append(line)
                 if line.kind == "return":
-                    life.returned[line.day] -= min(line.amount, NO_VALUE)
+                    life.returned[line.day] -= line.amount
+                if line.kind == "adjustment":
+                    life.adjusted[line.day] += line.amount
         for member in events.members:
             if member.joined is None or member.joined <= world.as_of:
                 self._life(member.customer).records.append(member)

@@ -1,0 +1,48 @@
+"""A small source whose raw layer is a warehouse file, judged by the raw gate."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import duckdb
+from support.raw_shop import Shop
+
+from dagster_project import warehouse
+from dagster_project.gates import limits, suites
+from dagster_project.gates.outcomes import Outcome
+from dagster_project.loading.raw_tables import prepare_raw
+
+
+@contextmanager
+def gate_shop(folder: Path, **parts: str) -> Iterator[Shop]:
+    """Yield a shop whose raw layer is the warehouse file, as the gate needs it."""
+    with duckdb.connect() as connection:
+        shop = Shop(folder, connection, **parts)
+    with warehouse.connect(shop.paths) as connection:
+        shop.connection = connection
+        prepare_raw(connection)
+        yield shop
+
+
+def judged(shop: Shop, table: str) -> dict[str, Outcome]:
+    """Return the outcomes of a table by expectation; the warehouse is closed meanwhile."""
+    shop.connection.close()
+    limits.write_limits(shop.paths, shop.source, date(2024, 12, 31), date(2025, 1, 1))
+    (verdict,) = suites.validate("raw", [table], shop.paths.warehouse, "raw")
+    shop.connection = duckdb.connect(str(shop.paths.warehouse))
+    return {one.expectation: one for one in verdict.outcomes}
+
+
+def failed_gate(shop: Shop, table: str) -> dict[str, Outcome]:
+    """Return the blocking outcomes of a table."""
+    return {name: one for name, one in judged(shop, table).items() if one.is_blocking}
+
+
+def warned(shop: Shop, table: str) -> dict[str, str]:
+    """Return what the warnings of a table observe, by expectation."""
+    return {
+        name: one.observed_value
+        for name, one in judged(shop, table).items()
+        if not one.is_passed and not one.is_blocking
+    }
