@@ -94,10 +94,21 @@ class Input(Part):
 
 
 class LineTypeRule(Part):
-    """Lines for which `when` holds are of this type; the first rule that holds counts."""
+    """Lines for which `when` holds are of this type; the first rule that holds counts.
+
+    `sign` tells what a positive amount of a return means: money given back all the same, or, as
+    written, a return that is reversed.
+    """
 
     type: Literal["sale", "return", "adjustment"]
     when: str
+    sign: Literal["negative", "as_written"] = "negative"
+
+    @model_validator(mode="after")
+    def _sign_of_a_return(self) -> "LineTypeRule":
+        if "sign" in self.model_fields_set and self.type != "return":
+            raise ValueError(f"sign is for type: return only; the sign of a {self.type} stays")
+        return self
 
 
 class ExclusionRule(Part):

@@ -29,6 +29,7 @@ from dagster_project.loading.reconcile import (
     set_doubts_apart,
 )
 from dagster_project.loading.repeated_lines import settle_repeated_lines
+from dagster_project.loading.rules import EXCLUDED
 from dagster_project.loading.settle import (
     clear,
     drop_covered_days,
@@ -211,8 +212,10 @@ class _Load:
             f"""
             insert into raw.load_days
             select
-                source_file, ordered_on, count(*), count(*) filter (customer_id is null),
-                sum(amount), coalesce(sum(amount) filter (excluded_reason is null), 0), ?
+                source_file, ordered_on, count(*),
+                count(*) filter (customer_id is null and excluded_reason is null),
+                sum(amount), coalesce(sum(amount) filter (excluded_reason is null), 0), ?,
+                count(*) filter (excluded_reason is null)
             from raw.transactions
             where loaded_at = ? and {of_files}
             group by source_file, ordered_on order by source_file, ordered_on
@@ -305,7 +308,11 @@ class _Load:
             f"""
             insert into raw.loads by name
             with rejected as (
-                select source_file, count(distinct row_number) as lines from raw.rejected_rows
+                select
+                    source_file, count(distinct row_number) as lines,
+                    count(distinct row_number) filter (not starts_with(reason, {literal(EXCLUDED)}))
+                        as judged_lines
+                from raw.rejected_rows
                 where table_name = {literal(self.table)} group by source_file
             ),
             loaded as ({rows}),
@@ -314,7 +321,7 @@ class _Load:
                 {literal(self.table)} as table_name, source_file, file_hash, load_key, line_count,
                 coalesce(loaded.rows, 0) as row_count,
                 coalesce(rejected.lines, 0) as rejected_count,
-                rejected_count / greatest(line_count, 1) as rejected_share,
+                coalesce(rejected.judged_lines, 0) / greatest(line_count, 1) as rejected_share,
                 true as is_present, ? as batch_id, ? as loaded_at,
                 coalesce(unpivoted.records, row_count) as record_count,
                 coalesce(unpivoted.empty_records, 0) as empty_count,

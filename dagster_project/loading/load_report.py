@@ -11,12 +11,15 @@ from dataclasses import dataclass
 import duckdb
 
 from dagster_project.loading.mapping import TableMapping
+from dagster_project.loading.rules import compared
 from dagster_project.warehouse import literal
 
 
 @dataclass(frozen=True)
 class Measure:
     """Something counted: `item` and `condition` are SQL over `tally`.
+
+    `known` items are reported of every file, if only to say that no line is one.
 
     `tally` has a row per file and combination of the marks (see `TableMapping.marks`), with
     `is_rejected`, `row_count` and `amount` (of transactions, else null).
@@ -25,19 +28,22 @@ class Measure:
     name: str
     item: str
     condition: str = "true"
+    known: tuple[str, ...] = ()
 
 
 def measures(mapping: TableMapping) -> list[Measure]:
     """Return what is counted of a table's files."""
     if mapping.table.name != "transactions":
         return []
+    declared = mapping.declared
+    used = "not is_rejected and excluded_rule is null"
     return [
-        Measure(
-            "exclude", _names([rule.reason for rule in mapping.declared.exclude], "excluded_rule")
-        ),
-        Measure(
-            "line_type",
-            _names([rule.type for rule in mapping.declared.line_type], "line_type_rule"),
+        *_rules("exclude", [rule.reason for rule in declared.exclude], "excluded_rule"),
+        *_rules("line_type", [rule.type for rule in declared.line_type], "line_type_rule"),
+        Measure("return_sign", "return_sign", used),
+        *(
+            Measure("spelling", f"{literal(column)} || ' is ''' || spelling_{number} || ''''")
+            for number, column in enumerate(compared(declared, mapping.texts), 1)
         ),
     ]
 
@@ -70,18 +76,29 @@ def replace_report(
             f"""
             insert into raw.load_report
             select
-                {literal(table)}, source_file, {literal(measure.name)}, {measure.item} as item,
+                {literal(table)}, source_file, {literal(measure.name)}, item,
                 sum(row_count), sum(amount), ?
-            from tally join read_files using (file_path)
-            where {measure.condition}
+            from (
+                select file_path, {measure.item} as item, row_count, amount from tally
+                where {measure.condition}
+                union all
+                select file_path, unnest(?::varchar[]), 0, null from read_files
+            )
+            join read_files using (file_path)
             group by source_file, item having item is not null
             order by source_file, item
             """,
-            [batch_id],
+            [batch_id, list(measure.known)],
         )
 
 
-def _names(names: Sequence[str], number: str) -> str:
-    """Return SQL for the name of what a mark gives the number of."""
-    cases = [f"when {place} then {literal(name)}" for place, name in enumerate(names, 1)]
-    return f"case {number} {' '.join(cases)} end" if cases else "null::varchar"
+def _rules(measure: str, names: Sequence[str], number: str) -> list[Measure]:
+    """Return what is counted of rules: a mark gives the number of the one that held for a line.
+
+    Several rules can give the same name, so an item begins with the place of its rule.
+    """
+    items = {place: f"{place}: {name}" for place, name in enumerate(names, 1)}
+    if not items:
+        return []
+    cases = [f"when {place} then {literal(item)}" for place, item in items.items()]
+    return [Measure(measure, f"case {number} {' '.join(cases)} end", known=tuple(items.values()))]

@@ -5,25 +5,24 @@ Typing never fails a load: what cannot be typed becomes null and leaves the row 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from dagster_project.config import canonical
 from dagster_project.config.source import Source
 from dagster_project.config.tables import (
-    ExclusionRule,
     FromColumn,
     FromConstant,
     FromLookup,
     FromSql,
-    LineTypeRule,
     TableSource,
 )
 from dagster_project.errors import ConfigurationError
+from dagster_project.loading import rules
 from dagster_project.loading.pseudonyms import pseudonym
 from dagster_project.loading.readers import ReadableFile, columns_of
-from dagster_project.loading.values import GivenValue, ordinal
+from dagster_project.loading.values import GivenValue, ordinal, problem
 from dagster_project.warehouse import identifier, literal
 
 # A large quantity times a price needs more digits than fit a machine word.
@@ -55,10 +54,14 @@ class TableMapping:
         """
         if self.table is not canonical.TRANSACTIONS:
             return {}
-        return {
-            "excluded_rule": _first_that_holds(self.declared.exclude),
-            "line_type_rule": _first_that_holds(self.declared.line_type),
-        }
+        return rules.marks(self.declared, self.texts)
+
+    @property
+    def texts(self) -> list[str]:
+        """Columns and inputs that rules see as text."""
+        kinds = {column.name: column.kind for column in self.table.columns}
+        kinds |= {name: given.type for name, given in self.declared.inputs.items()}
+        return [name for name, kind in kinds.items() if kind in ("id", "text")]
 
     @property
     def version(self) -> dict[str, str]:
@@ -102,8 +105,11 @@ class TableMapping:
         mapped += [_bare(name) for name in bare]
         final = [f"{self._final(c, bare)} as {identifier(c.name)}" for c in self.table.columns]
         if self.table is canonical.TRANSACTIONS:
-            final.append("amount as amount_original")
-        final += [f"{sql} as {name}" for name, sql in (self.marks | self.version).items()]
+            final.append(f"{rules.turned('amount')} as amount_original")
+        final += [*self.marks, *(f"{sql} as {name}" for name, sql in self.version.items())]
+        doubts = rules.doubts(self.declared, fields)
+        mapped += [f"{sql} as {name}" for name, sql in doubts.items()]
+        marks = [f"{sql} as {name}" for name, sql in self.marks.items()]
         return f"""
             with records as ({self._unpivoted(records, file)}),
             typed as (
@@ -116,19 +122,21 @@ class TableMapping:
             mapped as (
                 select
                     columns('^(file_path|record_number|original_text|c[0-9]+)$'),
-                    {_problem(fields)} as problem,
+                    {problem(fields)} as problem,
                     {", ".join(mapped)}
                 from widened
             ),
+            ruled as (select {", ".join(["*", *marks])} from mapped),
             final as (
                 select
                     columns('^(file_path|record_number|original_text|problem|c[0-9]+)$'),
                     {", ".join(final)}
-                from mapped
+                from ruled
             ),
-            judged as (
-                select *, coalesce(problem, {self._missing()}) as reject_reason from final
-            )
+            faulted as (
+                select *, coalesce(problem, {self._missing()}) as fault from final
+            ),
+            judged as (select *, {self._reject_reason()} as reject_reason from faulted)
             select
                 file_path, record_number, reject_reason,
                 case when reject_reason is not null then {self._original(file)} end
@@ -145,6 +153,9 @@ class TableMapping:
             if column.required
         ]
         return f"case {' '.join(cases)} end"
+
+    def _reject_reason(self) -> str:
+        return rules.judged_reason("fault") if self.table is canonical.TRANSACTIONS else "fault"
 
     def select_nothing(self) -> str:
         """Return SQL giving the columns of `select` and no row, for files without a line."""
@@ -302,6 +313,8 @@ class TableMapping:
         if self.table is canonical.TRANSACTIONS and column.name in _RULED:
             return self._ruled(column.name, bare)
         name = identifier(column.name)
+        if self.table is canonical.TRANSACTIONS and column.name in rules.TURNED:
+            name = f"({rules.turned(column.name)})"
         if column.kind in canonical.NUMBERS:
             return f"{name}::{column.sql_type}"
         if column.kind == "timestamp":
@@ -313,13 +326,8 @@ class TableMapping:
         if name == "ordered_on":
             return self._day("ordered_at", _bare("ordered_at") if "ordered_at" in bare else "false")
         if name == "line_type":
-            rules = [f"when try({r.when}) then {literal(r.type)}" for r in self.declared.line_type]
-            return (
-                f"case {' '.join(rules)} "
-                "when amount >= 0 and coalesce(quantity, 0) >= 0 then 'sale' else 'return' end"
-            )
-        rules = [f"when try({r.when}) then {literal(r.reason)}" for r in self.declared.exclude]
-        return f"case {' '.join(rules)} end" if rules else "null::varchar"
+            return rules.line_type(self.declared)
+        return rules.excluded_reason(self.declared)
 
     def _day(self, moment: str, is_bare: str) -> str:
         """Return SQL for the business date of a moment."""
@@ -361,24 +369,6 @@ class TableMapping:
 
 
 _RULED = canonical.DERIVED_COLUMNS["transactions"]
-
-
-def _first_that_holds(rules: Sequence[ExclusionRule | LineTypeRule]) -> str:
-    """Return SQL for the number, from 1, of the first rule that holds for a row."""
-    cases = [f"when try({rule.when}) then {number}" for number, rule in enumerate(rules, 1)]
-    return f"case {' '.join(cases)} end" if cases else "null::integer"
-
-
-def _problem(fields: Mapping[str, GivenValue]) -> str:
-    """Return SQL for the reason that a value of a record cannot be typed."""
-    # Nested, so that only values without a type are looked at again.
-    problems = [
-        f"case when {identifier(name)} is null then case when {one.text} is not null "
-        f"then {literal(f'{name} is not {canonical.KIND_NAMES[one.kind]}')} end end"
-        for name, one in fields.items()
-        if one.kind not in ("id", "text")
-    ]
-    return f"coalesce({', '.join(['defect', *problems])})"
 
 
 def lookup_table(table: str, lookup: str) -> str:

@@ -17,8 +17,9 @@ create table if not exists raw.loads (
 );
 create table if not exists raw.load_days (
     source_file varchar, ordered_on date, row_count bigint, customerless_row_count bigint,
-    amount decimal(38, 2), used_amount decimal(38, 2), batch_id varchar
+    amount decimal(38, 2), used_amount decimal(38, 2), batch_id varchar, used_row_count bigint
 );
+alter table raw.load_days add column if not exists used_row_count bigint;
 create table if not exists raw.rejected_rows (
     table_name varchar, source_file varchar, file_hash varchar, row_number bigint,
     reason varchar, original_text varchar, batch_id varchar, loaded_at timestamp
@@ -45,6 +46,20 @@ create table if not exists raw.repeated_lines (
 # breaks in values, blank lines. With `rejected_count` they add up to `line_count`; null where a
 # load did not count them yet.
 LINE_COUNTS = ("record_count", "empty_count", "break_count", "blank_count")
+# Days of files that went before used lines were counted, for no load counts those again.
+COUNT_USED_LINES = """
+update raw.load_days
+set used_row_count = counted.used, customerless_row_count = counted.customerless
+from (
+    select
+        source_file, ordered_on, count_if(excluded_reason is null) as used,
+        count_if(excluded_reason is null and customer_id is null) as customerless
+    from raw.transactions
+    semi join (from raw.load_days where used_row_count is null) using (source_file, ordered_on)
+    group by source_file, ordered_on
+) as counted
+where load_days.source_file = counted.source_file and load_days.ordered_on = counted.ordered_on
+"""
 # Tables that say something of a table's file: `table_name`, `source_file`.
 TABLES_OF_FILES = ("loads", "rejected_rows", "load_report")
 # Tables that say something of a file's transactions on a day: `source_file`, `ordered_on`.
@@ -75,6 +90,7 @@ def prepare_raw(connection: duckdb.DuckDBPyConnection) -> None:
             columns.append(f"amount_original {canonical.EXACT_NUMBER}")
         columns += [f"{c.name} {c.sql_type}" for c in canonical.LINEAGE]
         connection.execute(f"create table if not exists raw.{table.name} ({', '.join(columns)})")
+    connection.execute(COUNT_USED_LINES)
 
 
 def is_prepared(connection: duckdb.DuckDBPyConnection) -> bool:

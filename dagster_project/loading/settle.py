@@ -126,6 +126,10 @@ def settle_duplicates(
     if declared.key:
         key = ", ".join(identifier(column) for column in declared.key)
         complete = " and ".join(f"{identifier(column)} is not null" for column in declared.key)
+        if declared.duplicates == "block":
+            # An excluded line does not count and repeats nothing; as the last one it does count:
+            # an order that was cancelled since supersedes what it was.
+            complete += f" and (excluded_reason is null or excluded_reason = {literal(SUPERSEDED)})"
         order = "place desc, source_row desc"
         versions = ""
         if declared.version_by:
@@ -145,6 +149,7 @@ def settle_duplicates(
                     select {key} from raw.transactions where {complete}
                     group by all having count(*) > 1
                 ) using ({key})
+                where {complete}
             )
             join (select unnest(?::varchar[]) as source_file, unnest(?::bigint[]) as place)
                 using (source_file)
@@ -187,11 +192,16 @@ def settle_duplicates(
     connection.execute(
         """
         update raw.load_days
-        set used_amount = changed.used_amount, batch_id = ?
+        set
+            used_amount = changed.used_amount, used_row_count = changed.used_row_count,
+            customerless_row_count = changed.customerless_row_count, batch_id = ?
         from (
             select
                 source_file, ordered_on,
-                coalesce(sum(amount) filter (excluded_reason is null), 0) as used_amount
+                coalesce(sum(amount) filter (excluded_reason is null), 0) as used_amount,
+                count(*) filter (excluded_reason is null) as used_row_count,
+                count(*) filter (excluded_reason is null and customer_id is null)
+                    as customerless_row_count
             from raw.transactions semi join remarked using (source_file, ordered_on)
             group by source_file, ordered_on
         ) as changed

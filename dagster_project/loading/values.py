@@ -3,11 +3,12 @@
 Typing never fails a load: what cannot be typed becomes null.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from dagster_project.config import canonical
-from dagster_project.warehouse import literal
+from dagster_project.warehouse import identifier, literal
 
 FLOATS = ("FLOAT", "DOUBLE")
 INTEGERS = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "UBIGINT", "UINTEGER")
@@ -121,6 +122,18 @@ def ordinal(sql: str, kind: canonical.Kind) -> str:
     moments = {"timestamp": sql, "date": f"{sql}::timestamp"}
     number = f"epoch_us({moments[kind]})" if kind in moments else sql
     return f"{number}::decimal(38, 6)"
+
+
+def problem(fields: Mapping[str, GivenValue]) -> str:
+    """Return SQL for the reason that a value of a record cannot be typed."""
+    # Nested, so that only values without a type are looked at again.
+    problems = [
+        f"case when {identifier(name)} is null then case when {one.text} is not null "
+        f"then {literal(f'{name} is not {canonical.KIND_NAMES[one.kind]}')} end end"
+        for name, one in fields.items()
+        if one.kind not in ("id", "text")
+    ]
+    return f"coalesce({', '.join(['defect', *problems])})"
 
 
 def _parsed(text: str, formats: list[str] | tuple[str, ...]) -> str:

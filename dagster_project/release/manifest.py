@@ -11,7 +11,7 @@ import duckdb
 from dagster_project.files import file_hash
 from dagster_project.release.candidate import RELEASE_FILE, Candidate
 
-SCHEMA_VERSION = "2.1"
+SCHEMA_VERSION = "2.2"
 COMPATIBILITY = (
     "The minor number rises when tables or columns are added, the major number when anything is "
     "removed, renamed or changes its type or meaning. A reader of 2.0 can read every 2.x."

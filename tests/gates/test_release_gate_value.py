@@ -12,8 +12,17 @@ FAULTS = [
     ("customer_values", "update customer_values set period_order = 3 where customer_id = 'p'"
      " and period = 'lifetime'",
      "periods_complete", "1 of 4 unexpected", "p"),
-    ("customer_values", "update customer_values set net_revenue = 9 where customer_id = 'a'"
-     " and period = 'last_active_year'",
+    ("customer_values", "update customer_values set adjustment_amount = 1 where customer_id = 'a'"
+     " and period = 'trailing_90d'",
+     "net_is_sales_less_returns_plus_adjustments",
+     "sales 60.00 - returns 0.00 + adjustments 0.00", "a:trailing_90d"),
+    # Each customer adds up, the total does not: a return was taken for an adjustment.
+    ("customer_values", "update customer_values set adjustment_amount = 1, return_amount = 1,"
+     " return_share = 1 / sale_amount where customer_id = 'a' and period = 'lifetime'",
+     "net_is_sales_less_returns_plus_adjustments",
+     "sales 60.00 - returns 1.00 + adjustments 1.00", None),
+    ("customer_values", "update customer_values set net_revenue = 9, adjustment_amount = -1"
+     " where customer_id = 'a' and period = 'last_active_year'",
      "sums_as_in_customers", "1 of 16 unexpected", "a:last_active_year"),
     ("customer_values", "update customer_values set average_order_value = 14"
      " where customer_id = 'b' and period = 'lifetime'",

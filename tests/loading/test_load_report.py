@@ -16,9 +16,12 @@ def test_lines_a_rule_matched(shop: Shop) -> None:
     shop.load()
     report = [(f, m, item, count, float(amount)) for f, m, item, count, amount in shop.rows(REPORT)]
     assert report == [
-        ("f.csv", "exclude", "test", 2, 3),
-        ("f.csv", "line_type", "adjustment", 1, 5),
+        ("f.csv", "exclude", "1: test", 2, 3),
+        ("f.csv", "line_type", "1: adjustment", 1, 5),
     ]
     shop.put("f.csv", lines("a,2024-01-02,9"))
     shop.load()
-    assert shop.rows(REPORT) == []
+    assert shop.rows(REPORT) == [
+        ("f.csv", "exclude", "1: test", 0, None),
+        ("f.csv", "line_type", "1: adjustment", 0, None),
+    ]

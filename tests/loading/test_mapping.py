@@ -50,7 +50,7 @@ def test_rules_and_totals(tmp_path: Path) -> None:
             prefix, "sale" if cents >= 0 and (quantity or 0) >= 0 else "return"
         )
         reason = "postage" if sku == "post" else "cancelled" if status == "void" else None
-        expected[kind, reason] += cents
+        expected[kind, reason] += -abs(cents) if kind == "return" else cents
         rows.append(
             f"c,2024-01-02,{cents / 100:.2f},{prefix}{number},{quantity},{sku},{status},EUR"
         )

@@ -67,7 +67,7 @@ def test_publish_writes_file_parquet_manifest_comments_and_links(paths):
     assert all(comment for (comment,) in [*columns, *((comment,) for _, comment in comments)])
 
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["schema_version"] == "2.1"
+    assert manifest["schema_version"] == "2.2"
     assert "major" in manifest["compatibility"]
     assert manifest["source"] == "shop"
     assert manifest["as_of"] == "2024-01-31"

@@ -25,15 +25,29 @@ def gate_shop(folder: Path, **parts: str) -> Iterator[Shop]:
         yield shop
 
 
-def failed_outcomes(shop: Shop, table: str) -> dict[str, Outcome]:
-    """Return what failed of a table, warnings included; the warehouse is closed meanwhile."""
+def judged(shop: Shop, table: str) -> dict[str, Outcome]:
+    """Return the outcomes of a table by expectation; the warehouse is closed meanwhile."""
     shop.connection.close()
     limits.write_limits(shop.paths, shop.source, date(2024, 12, 31), date(2025, 1, 1))
     (verdict,) = suites.validate("raw", [table], shop.paths.warehouse, "raw")
     shop.connection = duckdb.connect(str(shop.paths.warehouse))
-    return {one.expectation: one for one in verdict.outcomes if not one.is_passed}
+    return {one.expectation: one for one in verdict.outcomes}
+
+
+def failed_outcomes(shop: Shop, table: str) -> dict[str, Outcome]:
+    """Return what failed of a table, warnings included."""
+    return {name: one for name, one in judged(shop, table).items() if not one.is_passed}
 
 
 def failed_gate(shop: Shop, table: str) -> dict[str, Outcome]:
-    """Return the blocking outcomes of a table; the warehouse is closed meanwhile."""
-    return {name: one for name, one in failed_outcomes(shop, table).items() if one.is_blocking}
+    """Return the blocking outcomes of a table."""
+    return {name: one for name, one in judged(shop, table).items() if one.is_blocking}
+
+
+def warned(shop: Shop, table: str) -> dict[str, str]:
+    """Return what the warnings of a table observe, by expectation."""
+    return {
+        name: one.observed_value
+        for name, one in failed_outcomes(shop, table).items()
+        if not one.is_blocking
+    }

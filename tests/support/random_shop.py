@@ -88,12 +88,17 @@ class Line:
     cost: Decimal | None = None
 
     @property
+    def worth(self) -> Decimal:
+        """What it adds to revenue: a return lowers it, whatever sign the file gives it."""
+        return -abs(self.amount) if self.kind == "return" else self.amount
+
+    @property
     def margin(self) -> Fraction:
         if not self.is_used:
             return Fraction(0)
         if self.cost is None:
-            return Fraction(self.amount) * Fraction(3, 10)
-        return Fraction(self.amount - self.cost)
+            return Fraction(self.worth) * Fraction(3, 10)
+        return Fraction(self.worth - self.cost)
 
     @property
     def is_used(self) -> bool:
@@ -350,7 +355,7 @@ def random_events(world: World, customer_count: int) -> Events:
         for kind in ("return", "postage", "adjustment"):
             if random.random() < 0.2:
                 day = world.as_of - random.randint(-3, 500) * ONE_DAY
-                # A return line above zero takes one back.
+                # Some returns are given as positive amounts.
                 sign = 1 if kind == "return" and number % 4 == 0 else -1
                 lines.append(Line(customer, day, kind, sign * random.choice(amounts), -1))
         for _ in range(random.choice([0, 0, 1, 1, 2])):

@@ -111,7 +111,7 @@ insert into customer_values by name
 select
     customer_id, period, period_order, net_revenue, net_revenue * .3 as margin,
     purchase_day_count as order_count, purchase_day_count, net_revenue as sale_amount,
-    0 as discount_amount, 0 as return_amount,
+    0 as discount_amount, 0 as return_amount, 0 as adjustment_amount,
     net_revenue / nullif(purchase_day_count, 0) as average_order_value,
     if(purchase_day_count > 0, 0, null) as discount_share, discount_share as return_share, currency
 from (

@@ -26,7 +26,9 @@ create table raw.loads (table_name varchar, source_file varchar, file_hash varch
     record_count bigint, empty_count bigint, break_count bigint, blank_count bigint);
 create table raw.load_days (source_file varchar, ordered_on date, row_count bigint,
     customerless_row_count bigint, amount decimal(38,2), used_amount decimal(38,2),
-    batch_id varchar);
+    batch_id varchar, used_row_count bigint);
+create table raw.load_report (table_name varchar, source_file varchar, measure varchar,
+    item varchar, line_count bigint, amount decimal(38,2), batch_id varchar);
 create table raw.rejected_rows (table_name varchar, source_file varchar, file_hash varchar,
     row_number bigint, reason varchar, original_text varchar, batch_id varchar,
     loaded_at timestamp);
@@ -61,8 +63,10 @@ from (values
     (7, 'c', '2024-04-01', 99.00, null)
 ) as lines(source_row, customer_id, ordered_on, amount, excluded_reason);
 insert into raw.load_days
-select source_file, ordered_on, count(*), count_if(customer_id is null), sum(amount),
-    coalesce(sum(amount) filter (excluded_reason is null), 0), 'b1'
+select source_file, ordered_on, count(*),
+    count_if(customer_id is null and excluded_reason is null), sum(amount),
+    coalesce(sum(amount) filter (excluded_reason is null), 0), 'b1',
+    count_if(excluded_reason is null)
 from raw.transactions group by all;
 insert into raw.loads values
     ('transactions', 'orders.csv', 'h', 'k', 1000, 995, 5, .005, true, 'b1', now()::timestamp,

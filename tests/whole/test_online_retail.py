@@ -60,6 +60,31 @@ def test_net_revenue_is_the_same_from_raw_to_release(published_online_retail: So
     assert released + customerless == used
 
 
+def test_what_corrects_sales_counts(published_online_retail: SourcePaths) -> None:
+    """The figures were worked out from the file in SQL of its own."""
+    with duckdb.connect(str(published_online_retail.published_file), read_only=True) as connection:
+        assert connection.execute(
+            "select sum(sale_amount), sum(return_amount), sum(adjustment_amount), sum(net_revenue) "
+            "from customer_values where period = 'lifetime'"
+        ).fetchone() == tuple(
+            Decimal(one) for one in ("8761066.65", "474403.33", "-72015.11", "8214648.21")
+        )
+        # 38,970.00 of this customer's one order was taken back three minutes later, by hand.
+        assert connection.execute(
+            "select net_revenue, value_at_stake from customers where customer_id = '15098'"
+        ).fetchone() == (Decimal("649.50"), Decimal("649.50"))
+    with duckdb.connect(str(published_online_retail.warehouse), read_only=True) as connection:
+        assert connection.execute(
+            "select item, line_count, amount from raw.load_report "
+            "where measure in ('line_type', 'return_sign') order by item"
+        ).fetchall() == [
+            ("1: adjustment", 665, Decimal("-82301.29")),
+            ("2: return", 8951, Decimal("-736398.38")),
+            ("3: adjustment", 3, Decimal("-11062.06")),
+            ("negative", 8704, Decimal("-478724.18")),
+        ]
+
+
 def columns(file: Path) -> list[str]:
     """Return short names for the file's columns, whatever their spelling."""
     names = duckdb.sql(f"select * from '{file}' limit 0").columns

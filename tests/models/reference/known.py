@@ -19,12 +19,14 @@ class Known:
         for line in events.lines:
             if line.customer and line.day <= world.as_of:
                 life = self._life(line.customer)
-                life.revenue[line.day] += line.amount if line.is_used else NO_VALUE
+                life.revenue[line.day] += line.worth if line.is_used else NO_VALUE
                 life.exact_margin[line.day] += line.margin
                 if line.kind == "sale":
                     life.sales[line.day].append(line)
                 if line.kind == "return":
-                    life.returned[line.day] -= min(line.amount, NO_VALUE)
+                    life.returned[line.day] -= line.worth
+                if line.kind == "adjustment":
+                    life.adjusted[line.day] += line.amount
         for member in events.members:
             if member.joined is None or member.joined <= world.as_of:
                 self._life(member.customer).records.append(member)

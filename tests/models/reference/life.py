@@ -47,6 +47,7 @@ class Life:
         self.revenue: dict[date, Decimal] = defaultdict(Decimal)
         self.sales: dict[date, list[Line]] = defaultdict(list)
         self.returned: dict[date, Decimal] = defaultdict(Decimal)
+        self.adjusted: dict[date, Decimal] = defaultdict(Decimal)
         self.exact_margin: dict[date, Fraction] = defaultdict(Fraction)
         self.records: list[Member] = []
         self.contacts: list[Contact] = []

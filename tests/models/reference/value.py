@@ -29,13 +29,14 @@ def customer_values(known: Known) -> list[tuple]:
             sold = sum((line.amount for line in lines), NO_VALUE)
             saved = sum((line.discount or NO_VALUE for line in lines), NO_VALUE)
             back = sum((a for d, a in life.returned.items() if first <= d <= end), NO_VALUE)
+            rest = sum((a for d, a in life.adjusted.items() if first <= d <= end), NO_VALUE)
             orders = sum(life.order_count(day) for day in days)
             average = rounded(Fraction(sold) / orders, 2) if orders else None
             rows.append(
                 (
                     *(life.customer, period, order, life.between(first, end)),
                     *(life.margin_between(first, end), orders, len(days)),
-                    *(sold, saved, back, average),
+                    *(sold, saved, back, rest, average),
                     share_of_amounts(saved, sold + saved),
                     share_of_amounts(back, sold),
                     "EUR",

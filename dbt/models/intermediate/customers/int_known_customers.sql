@@ -1,5 +1,5 @@
 {%- set dated_records = {
-    'int_customer_days': 'ordered_on',
+    'int_customer_days': 'greatest(ordered_on, ' ~ first_day() ~ ')',
     'stg_customers': 'signed_up_on',
     'stg_customer_attributes': 'cast(null as date)',
     'stg_customer_tags': 'tagged_on',
@@ -10,7 +10,8 @@
 } -%}
 
 -- A customer is known from the first dated record of theirs in any table. A record without a date
--- makes them known, but since when nobody can say.
+-- makes them known, but since when nobody can say. An excluded line may be dated before the data
+-- begin; it makes them known from the first day on.
 with campaign_contacts as (
 
     select * from {{ ref('stg_campaign_contacts') }}

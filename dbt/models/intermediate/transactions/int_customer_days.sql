@@ -49,6 +49,10 @@ days as (
         sum(amount) filter (where is_sale_line) as sale_amount,
         sum(discount_amount) filter (where is_sale_line) as discount_amount,
         -sum(amount) filter (where is_return_line and amount < 0) as return_amount,
+        -- Whatever else counts; a return line above zero, by its rule, takes a return back.
+        sum(amount) filter (
+            where is_used and not is_sale_line and not (is_return_line and amount < 0)
+        ) as adjustment_amount,
         sum(amount) filter (where is_used) as net_revenue,
         sum(
             case
@@ -83,6 +87,7 @@ final as (
         cast(coalesce(days.sale_amount, 0) as decimal(18, 2)) as sale_amount,
         cast(coalesce(days.discount_amount, 0) as decimal(18, 2)) as discount_amount,
         cast(coalesce(days.return_amount, 0) as decimal(18, 2)) as return_amount,
+        cast(coalesce(days.adjustment_amount, 0) as decimal(18, 2)) as adjustment_amount,
         cast(coalesce(days.net_revenue, 0) as decimal(18, 2)) as net_revenue,
         cast(coalesce(days.margin, 0) as decimal(18, 2)) as margin,
         {{ field('days.main_line', 'category') }} as main_category,

@@ -8,7 +8,8 @@
 {#- What a source does not tell is unknown and not zero. -#}
 {%- set discounts = 'discount_amount' if var('has_discounts') else 'cast(null as decimal(18, 2))' -%}
 {%- set amounts = (
-    'net_revenue', 'margin', 'sale_amount', 'discount_amount', 'return_amount', 'order_count',
+    'net_revenue', 'margin', 'sale_amount', 'discount_amount', 'return_amount',
+    'adjustment_amount', 'order_count',
 ) -%}
 
 with customers as (
@@ -76,6 +77,7 @@ final as (
         cast(sale_amount as decimal(18, 2)) as sale_amount,
         cast({{ discounts }} as decimal(18, 2)) as discount_amount,
         cast(return_amount as decimal(18, 2)) as return_amount,
+        cast(adjustment_amount as decimal(18, 2)) as adjustment_amount,
         case when order_count > 0 then {{ amount_per('sale_amount', 'order_count') }} end
             as average_order_value,
         {{ amount_share(discounts, 'sale_amount + ' ~ discounts) }} as discount_share,
