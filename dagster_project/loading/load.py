@@ -17,8 +17,9 @@ from dagster_project.errors import WinbackError
 from dagster_project.loading.changes import must_read
 from dagster_project.loading.days import ALL_DAYS, DayRange
 from dagster_project.loading.files import PresentFile, present_files
+from dagster_project.loading.ids import NO_CUSTOMER
 from dagster_project.loading.lines import LineNumbers
-from dagster_project.loading.load_report import replace_report
+from dagster_project.loading.load_report import files_to_decide_anew, replace_report
 from dagster_project.loading.mapping import TableMapping
 from dagster_project.loading.raw_tables import KnownLoad, known_loads
 from dagster_project.loading.readers import ReadableFile, explained, readable_groups
@@ -58,7 +59,8 @@ def load_table(
 ) -> LoadReport:
     """Bring one raw table up to date with its files, in one transaction.
 
-    Of transactions exactly the days of the range are replaced. Rows of files that have gone are
+    Of transactions exactly the days of the range are replaced, or all of them where table customers
+    has changed which values mean no customer. Rows of files that have gone are
     kept, with a warning; a file that went after being blocked for its rejected share leaves raw.
 
     Raises:
@@ -86,8 +88,14 @@ def load_table(
             is_refreshed=full_refresh,
         )
         known = known_loads(connection, name)
-        to_read = {f.file: f for f in present if full_refresh or must_read(f, known)}
+        anew = files_to_decide_anew(connection, name)
+        to_read = {
+            f.file: f for f in present if full_refresh or must_read(f, known) or f.name in anew
+        }
         is_daily = name == "transactions"
+        if anew:
+            # On other days their lines would stay as they were decided before.
+            days = ALL_DAYS
         load = _Load(connection, mapping, batch_id, days if is_daily else ALL_DAYS, known, report)
         for group in readable_groups(connection, to_read, declared, recoded_folder(paths)):
             load.read([(file, to_read[file.file]) for file in group])
@@ -260,14 +268,17 @@ class _Load:
             f"""
             insert into raw.loads
             with rejected as (
-                select source_file, count(distinct row_number) as lines from raw.rejected_rows
+                select
+                    source_file, count(distinct row_number) as lines,
+                    count(distinct row_number) filter (reason <> {literal(NO_CUSTOMER)}) as faults
+                from raw.rejected_rows
                 where table_name = {literal(self.table)} group by source_file
             ),
             loaded as ({rows})
             select
                 {literal(self.table)}, source_file, file_hash, load_key, line_count,
                 coalesce(loaded.rows, 0), coalesce(rejected.lines, 0),
-                coalesce(rejected.lines, 0) / greatest(line_count, 1), true, is_complete, ?, ?
+                coalesce(rejected.faults, 0) / greatest(line_count, 1), true, is_complete, ?, ?
             from read_files
             left join rejected using (source_file)
             left join loaded using (source_file)

@@ -4,7 +4,6 @@ Typing never fails a load: what cannot be typed becomes null and leaves the row 
 `reject_reason`. Reasons never quote the value, which may be personal.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -21,8 +20,8 @@ from dagster_project.config.tables import (
     TableSource,
 )
 from dagster_project.errors import ConfigurationError
-from dagster_project.loading.pseudonyms import pseudonym
-from dagster_project.loading.readers import ReadableFile, columns_of
+from dagster_project.loading.ids import Ids
+from dagster_project.loading.readers import ReadableFile, columns_of, original_text
 from dagster_project.loading.values import GivenValue
 from dagster_project.warehouse import identifier, literal
 
@@ -34,18 +33,25 @@ WIDE_NUMBER = "DECIMAL(28,6)"
 class TableMapping:
     """How one canonical table is filled from files with one header.
 
-    `lookup_types` gives the type of every looked-up column, by its name in the lookup's table.
+    `lookup_types` gives the type of every looked-up column, by its name in the lookup's table;
+    `listed` the values of "no customer" that table customers lists.
     """
 
     source: Source
     table: canonical.Table
     declared: TableSource
     lookup_types: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    listed: tuple[str, ...] = ()
 
     @property
     def zone(self) -> str:
         """Zone of the times in the files that name none."""
         return self.declared.time_zone or self.source.time_zone
+
+    @property
+    def ids(self) -> Ids:
+        """The ids of the table."""
+        return Ids(self.source, self.table, self.declared, self.listed)
 
     @property
     def marks(self) -> dict[str, str]:
@@ -54,8 +60,9 @@ class TableMapping:
         Marks are staged beside the row and not kept in raw; each has few different values.
         """
         if self.table is not canonical.TRANSACTIONS:
-            return {}
+            return self.ids.marks
         return {
+            **self.ids.marks,
             "excluded_rule": _first_that_holds(self.declared.exclude),
             "line_type_rule": _first_that_holds(self.declared.line_type),
         }
@@ -89,6 +96,7 @@ class TableMapping:
         mapped = [f"{self._value(one)} as {identifier(one.name)}" for one in self.table.columns]
         mapped += [identifier(name) for name in self.declared.inputs]
         mapped += [_bare(name) for name in bare]
+        normal, noted = self.ids.normal(), self.ids.noted()
         final = [f"{self._final(c, bare)} as {identifier(c.name)}" for c in self.table.columns]
         if self.table is canonical.TRANSACTIONS:
             final.append("amount as amount_original")
@@ -109,18 +117,24 @@ class TableMapping:
                     {", ".join(mapped)}
                 from widened
             ),
+            normal as (select * {f"replace ({', '.join(normal)})" if normal else ""} from mapped),
+            noted as (select {", ".join(["*", *noted])} from normal),
             final as (
                 select
                     columns('^(file_path|record_number|original_text|problem|c[0-9]+)$'),
                     {", ".join(final)}
-                from mapped
+                from noted
             ),
             judged as (
-                select *, coalesce(problem, {self._missing()}) as reject_reason from final
+                select
+                    *,
+                    coalesce(problem, {self.ids.reject_reason()}, {self._missing()})
+                        as reject_reason
+                from final
             )
             select
                 file_path, record_number, reject_reason,
-                case when reject_reason is not null then {self._original(file)} end
+                case when reject_reason is not null then {original_text(file, self.declared)} end
                     as original_text,
                 {", ".join([*_output_names(self.table), *self.marks])}
             from judged
@@ -153,7 +167,7 @@ class TableMapping:
         given = GivenValue(
             sql, sql_type, kind, self.declared.decimal, (), self.declared.date_format
         )
-        return self._typed(match, given)
+        return self.ids.match_key(match, self._typed(match, given))
 
     def _spellings(self) -> dict[str, tuple[tuple[str, ...], canonical.Kind]]:
         """Return the accepted names and the kind of what comes from a column of the file."""
@@ -213,8 +227,6 @@ class TableMapping:
         """Return SQL for a value in the type that expressions see, null if it has no such type."""
         match given.kind:
             case "id":
-                if name == "customer_id":
-                    return pseudonym(given.normal_id, self.source.pseudonymise_ids)
                 return given.normal_id
             case "text":
                 return given.text
@@ -251,7 +263,7 @@ class TableMapping:
         fields = self._fields(file) if self.declared.lookups else {}
         return [
             f"left join {lookup_table(self.table.name, name)} on "
-            f"{self._typed(lookup.match, fields[lookup.match])} = {lookup_key(name)}"
+            f"{self.ids.match_key(lookup.match, self._typed(lookup.match, fields[lookup.match]))} = {lookup_key(name)}"
             for name, lookup in self.declared.lookups.items()
         ]
 
@@ -282,6 +294,8 @@ class TableMapping:
         if self.table is canonical.TRANSACTIONS and column.name in _RULED:
             return self._ruled(column.name, bare)
         name = identifier(column.name)
+        if column.kind == "id":
+            return self.ids.final(column.name)
         if column.kind in canonical.NUMBERS:
             return f"{name}::{column.sql_type}"
         if column.kind == "timestamp":
@@ -319,25 +333,6 @@ class TableMapping:
             f"case when {_bare(name)} then timezone({literal(self.source.time_zone)}, {midnight}) "
             f"else {identifier(name)} end"
         )
-
-    def _original(self, file: ReadableFile) -> str:
-        """Return SQL for the text of a record, put together where the reader did not keep it."""
-        if file.format != "csv" or self.declared.delimiter == "whitespace":
-            values = ", ".join(f"{identifier(name)} := c{i}" for i, name in enumerate(file.header))
-            return f"coalesce(original_text, to_json(struct_pack({values}))::varchar)"
-        delimiter, quote = self.declared.delimiter, self.declared.quote
-        parts = []
-        for index in range(len(file.header)):
-            part = f"coalesce(c{index}, '')"
-            if quote:
-                doubled = f"replace({part}, {literal(quote)}, {literal(quote * 2)})"
-                special = f"[{re.escape(delimiter + quote)}\r\n]"
-                part = (
-                    f"case when regexp_matches({part}, {literal(special)}) "
-                    f"then {literal(quote)} || {doubled} || {literal(quote)} else {part} end"
-                )
-            parts.append(part)
-        return f"concat_ws({literal(delimiter)}, {', '.join(parts)})"
 
 
 _RULED = canonical.DERIVED_COLUMNS["transactions"]

@@ -16,6 +16,7 @@ from dagster_project.config import canonical
 from dagster_project.config.source import Source
 from dagster_project.errors import WinbackError
 from dagster_project.loading.files import PresentFile
+from dagster_project.loading.load_report import listed_values
 from dagster_project.loading.lookups import load_lookup
 from dagster_project.loading.mapping import TableMapping
 from dagster_project.loading.pseudonyms import pseudonym_key
@@ -78,7 +79,9 @@ def session(
     connection: duckdb.DuckDBPyConnection, source: Source, paths: SourcePaths, table: str
 ) -> Iterator[TableMapping]:
     """Set up what a table's SQL relies on: time zone, key and lookups; clean up afterwards."""
-    mapping = TableMapping(source, canonical.TABLES[table], source.tables[table])
+    mapping = TableMapping(
+        source, canonical.TABLES[table], source.tables[table], listed=listed_values(connection)
+    )
     connection.execute(f"set TimeZone = {literal(mapping.zone)}")
     connection.execute("set variable pseudonym_key = ?", [pseudonym_key(paths)])
     try:

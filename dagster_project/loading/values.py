@@ -7,12 +7,29 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dagster_project.config import canonical
+from dagster_project.loading.contacts import half_width
 from dagster_project.warehouse import literal
 
 FLOATS = ("FLOAT", "DOUBLE")
 INTEGERS = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "UBIGINT", "UINTEGER")
 # Types whose values a declared date format applies to.
 FORMATTED = ("VARCHAR", "BIGINT", "INTEGER")
+# Unicode's white space, and characters without width: joiners, marks of direction, soft hyphens.
+BLANKS = "".join(
+    map(
+        chr,
+        [
+            *range(0x09, 0x0E),
+            *(0x20, 0x85, 0xA0, 0xAD, 0x1680, 0x180E),
+            *range(0x2000, 0x2010),
+            *range(0x2028, 0x2030),
+            *range(0x205F, 0x2070),
+            *(0x3000, 0xFEFF),
+        ],
+    )
+)
+# An id as spreadsheets write long numbers, their last digits lost; 12E3 may be a product.
+SCIENTIFIC = r"^\d([.,]\d+)?[Ee]\+\d+$"
 TIME_DIRECTIVES = ("%H", "%-H", "%I", "%-I", "%T", "%X", "%c")
 
 
@@ -53,17 +70,21 @@ class GivenValue:
 
     @property
     def normal_id(self) -> str:
-        """SQL that writes an id as text: 17850.0, as spreadsheets write it, is 17850."""
+        """SQL that writes an id as text, in the one form of `normal_id`."""
         if self.type in INTEGERS:
             return self.text
         if self.type in FLOATS:
-            whole = f"try_cast({self.value} as hugeint)"
+            # Beyond these a float has lost digits; the scientific form makes that seen.
+            exact = 1 << (53 if self.type == "DOUBLE" else 24)
             return (
-                f"case when {self.value} = trunc({self.value}) then {whole}::varchar "
+                f"case when abs({self.value}) > {exact} then format('{{:.16e}}', {self.value}) "
+                f"when {self.value} = trunc({self.value}) then {self.value}::bigint::varchar "
                 f"else {self.text} end"
             )
-        whole = f"regexp_replace({self.text}, '^(-?\\d+)\\.0+$', '\\1')"
-        return f"case when contains({self.text}, '.') then {whole} else {self.text} end"
+        if self.type != "VARCHAR":
+            return normal_id(self.text)
+        # A value may mean none as it is written, or in its normal form.
+        return _without(normal_id(_without(self.sql, self.null_values)), self.null_values)
 
     @property
     def flag(self) -> str:
@@ -114,6 +135,44 @@ class GivenValue:
     @property
     def _written(self) -> str:
         return self.text if self.type == "VARCHAR" else self.value
+
+
+def normal_id(text: str) -> str:
+    """Return SQL for the one form of an id given as SQL of a text; nothing left is null.
+
+    Full-width characters become ASCII ones, blanks and characters without width are cut at both
+    ends, Excel's `="…"`, a `'` before a digit and the `.0` of whole numbers are removed. Leading
+    zeros, case and everything else stay.
+    """
+    # All that an id may need is dear, so that few ids shall go there: what is not ASCII, starts
+    # below the digits or with =, or ends in a blank.
+    ends = " or ".join(f"suffix({text}, chr({code}))" for code in (0x20, 0x09, 0x0D, 0x0A))
+    is_odd = f"strlen({text}) <> length({text}) or {text} < '0' or prefix({text}, '=') or {ends}"
+    bare = f"trim({half_width(text)}, {literal(BLANKS)})"
+    unwrapped = f"trim(regexp_replace({bare}, '^=\"(.*)\"$', '\\1'), {literal(BLANKS)})"
+    unmarked = f"regexp_replace({unwrapped}, '^''(\\d)', '\\1')"
+    return (
+        f"nullif(case when {is_odd} then {_whole(unmarked)} "
+        f"when contains({text}, '.') then {_whole(text)} else {text} end, '')"
+    )
+
+
+def is_scientific(text: str) -> str:
+    """Return SQL telling whether an id is in the scientific form of spreadsheets."""
+    matches = f"regexp_matches({text}, {literal(SCIENTIFIC)})"
+    return f"coalesce(contains({text}, '+') and {matches}, false)"
+
+
+def _whole(text: str) -> str:
+    """Return SQL that cuts the `.0` of a whole number."""
+    return f"regexp_replace({text}, '^(-?\\d+)\\.0+$', '\\1')"
+
+
+def _without(text: str, nulls: tuple[str, ...]) -> str:
+    """Return SQL for a text, null where it is one of `nulls`."""
+    for null in nulls:
+        text = f"nullif({text}, {literal(null)})"
+    return text
 
 
 def _parsed(text: str, formats: list[str] | tuple[str, ...]) -> str:
