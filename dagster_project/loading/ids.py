@@ -17,7 +17,7 @@ from dagster_project.warehouse import identifier, literal
 
 NO_CUSTOMER = "no customer"
 # Ids that spreadsheets spoil: long numbers that must differ.
-_LONG_NUMBERS = ("customer_id", "transaction_id")
+LONG_NUMBERS = ("customer_id", "transaction_id")
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,10 @@ class Ids:
         if self.has_no_customers:
             values = ", ".join(literal(value) for value in self.source.no_customer_values)
             longest = max(len(value.encode()) for value in self.source.no_customer_values)
+            # Not `in`, which becomes a join that loses the order of the lines.
             means_none = (
                 f"case when strlen(customer_id) <= {longest} "
-                f"and lower(customer_id) in ({values}) then customer_id end"
+                f"and list_contains([{values}], lower(customer_id)) then customer_id end"
             )
             kept = self._is_kept()
             columns += [
@@ -122,7 +123,7 @@ class Ids:
 
     def _notes(self) -> Iterator[Note]:
         for name in self.names:
-            if name in _LONG_NUMBERS:
+            if name in LONG_NUMBERS:
                 yield Note("scientific_id", name, is_scientific(name))
             if self.source.pseudonymise_ids == "never":
                 continue
@@ -140,7 +141,7 @@ class Ids:
         if self.table.name == "customers":
             return " or ".join(f"{name} is not null" for name in canonical.PERSON_DETAILS)
         listed = ", ".join(literal(value) for value in self.listed)
-        return f"customer_id in ({listed})" if listed else "false"
+        return f"list_contains([{listed}], customer_id)" if listed else "false"
 
 
 def _is_person(name: str) -> bool:

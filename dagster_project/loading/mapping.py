@@ -20,7 +20,7 @@ from dagster_project.config.tables import (
     TableSource,
 )
 from dagster_project.errors import ConfigurationError
-from dagster_project.loading.ids import Ids
+from dagster_project.loading.ids import LONG_NUMBERS, Ids
 from dagster_project.loading.readers import ReadableFile, columns_of, original_text
 from dagster_project.loading.values import GivenValue
 from dagster_project.warehouse import identifier, literal
@@ -227,7 +227,7 @@ class TableMapping:
         """Return SQL for a value in the type that expressions see, null if it has no such type."""
         match given.kind:
             case "id":
-                return given.normal_id
+                return given.long_number if name in LONG_NUMBERS else given.normal_id
             case "text":
                 return given.text
             case "timestamp":
@@ -263,7 +263,8 @@ class TableMapping:
         fields = self._fields(file) if self.declared.lookups else {}
         return [
             f"left join {lookup_table(self.table.name, name)} on "
-            f"{self.ids.match_key(lookup.match, self._typed(lookup.match, fields[lookup.match]))} = {lookup_key(name)}"
+            f"{self.ids.match_key(lookup.match, self._typed(lookup.match, fields[lookup.match]))}"
+            f" = {lookup_key(name)}"
             for name, lookup in self.declared.lookups.items()
         ]
 

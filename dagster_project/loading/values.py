@@ -63,10 +63,7 @@ class GivenValue:
             text = f"nullif(case when {padded} then trim({self.sql}) else {self.sql} end, '')"
         else:
             text = f"{self.value}::varchar"
-        if not self.null_values:
-            return text
-        nulls = ", ".join(literal(null) for null in self.null_values)
-        return f"case when {text} not in ({nulls}) then {text} end"
+        return _without(text, self.null_values)
 
     @property
     def normal_id(self) -> str:
@@ -74,17 +71,24 @@ class GivenValue:
         if self.type in INTEGERS:
             return self.text
         if self.type in FLOATS:
-            # Beyond these a float has lost digits; the scientific form makes that seen.
-            exact = 1 << (53 if self.type == "DOUBLE" else 24)
+            whole = f"try_cast({self.value} as hugeint)"
             return (
-                f"case when abs({self.value}) > {exact} then format('{{:.16e}}', {self.value}) "
-                f"when {self.value} = trunc({self.value}) then {self.value}::bigint::varchar "
+                f"case when {self.value} = trunc({self.value}) then {whole}::varchar "
                 f"else {self.text} end"
             )
         if self.type != "VARCHAR":
             return normal_id(self.text)
         # A value may mean none as it is written, or in its normal form.
         return _without(normal_id(_without(self.sql, self.null_values)), self.null_values)
+
+    @property
+    def long_number(self) -> str:
+        """SQL for an id that may be a long number; one that lost digits is in scientific form."""
+        if self.type not in FLOATS:
+            return self.normal_id
+        exact = 1 << (53 if self.type == "DOUBLE" else 24)
+        lossy = f"format('{{:.16e}}', {self.value})"
+        return f"case when abs({self.value}) > {exact} then {lossy} else {self.normal_id} end"
 
     @property
     def flag(self) -> str:
@@ -169,7 +173,10 @@ def _whole(text: str) -> str:
 
 
 def _without(text: str, nulls: tuple[str, ...]) -> str:
-    """Return SQL for a text, null where it is one of `nulls`."""
+    """Return SQL for a text, null where it is one of `nulls`.
+
+    Not by `in`: DuckDB makes a join of a longer list, which loses the order of the lines.
+    """
     for null in nulls:
         text = f"nullif({text}, {literal(null)})"
     return text
