@@ -68,12 +68,11 @@ class Ids:
             for name in self.names
         ]
         if self.has_no_customers:
-            values = ", ".join(literal(value) for value in self.source.no_customer_values)
             longest = max(len(value.encode()) for value in self.source.no_customer_values)
-            # Not `in`, which becomes a join that loses the order of the lines.
             means_none = (
                 f"case when strlen(customer_id) <= {longest} "
-                f"and list_contains([{values}], lower(customer_id)) then customer_id end"
+                f"and {_is_one_of('lower(customer_id)', self.source.no_customer_values)} "
+                "then customer_id end"
             )
             kept = self._is_kept()
             columns += [
@@ -140,8 +139,16 @@ class Ids:
         """Return SQL telling whether a value that may mean no customer is a customer's id."""
         if self.table.name == "customers":
             return " or ".join(f"{name} is not null" for name in canonical.PERSON_DETAILS)
-        listed = ", ".join(literal(value) for value in self.listed)
-        return f"list_contains([{listed}], customer_id)" if listed else "false"
+        return _is_one_of("customer_id", self.listed) if self.listed else "false"
+
+
+def _is_one_of(text: str, values: tuple[str, ...]) -> str:
+    """Return SQL telling whether a text is one of the values.
+
+    DuckDB makes a join of a longer `in`, which loses the order of the lines.
+    """
+    cases = " ".join(f"when {literal(value)} then true" for value in values)
+    return f"(case {text} {cases} else false end)"
 
 
 def _is_person(name: str) -> bool:

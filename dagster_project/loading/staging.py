@@ -168,7 +168,12 @@ def _create(
         drop_reader_tables(connection)
         select = mapping.select_nothing()
     with explained(group):
-        connection.execute(f"create temp {kind} staged as {select}")
+        # A rule's longer `in (…)` would become a join, which loses the order of the lines.
+        connection.execute("set disabled_optimizers = 'in_clause'")
+        try:
+            connection.execute(f"create temp {kind} staged as {select}")
+        finally:
+            connection.execute("reset disabled_optimizers")
 
 
 def _ranges(
