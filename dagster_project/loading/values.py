@@ -156,8 +156,8 @@ def normal_id(text: str) -> str:
     unwrapped = f"trim(regexp_replace({bare}, '^=\"(.*)\"$', '\\1'), {literal(BLANKS)})"
     unmarked = f"regexp_replace({unwrapped}, '^''(\\d)', '\\1')"
     return (
-        f"nullif(case when {is_odd} then {_whole(unmarked)} "
-        f"when contains({text}, '.') then {_whole(text)} else {text} end, '')"
+        f"case when {is_odd} then nullif({_whole(unmarked)}, '') "
+        f"when contains({text}, '.') then {_whole(text)} else {text} end"
     )
 
 
