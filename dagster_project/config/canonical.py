@@ -71,6 +71,11 @@ class Table:
         return next(column for column in self.columns if column.name == name)
 
 
+# Columns that name a person, in whatever table.
+PERSON_IDS = frozenset({"customer_id", "merged_into", "owner_id", "staff_id"})
+# What tells of a customers' record, beside its id, that it is of a person.
+PERSON_DETAILS = ("signed_up_at", "email", "phone", "wechat_id")
+
 # Written by the loader, never mapped by a source.
 LINEAGE = (
     Column("source_file", "text", required=True),

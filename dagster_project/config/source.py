@@ -95,6 +95,13 @@ def _one_or_several(example: str) -> BeforeValidator:
     return BeforeValidator(versions)
 
 
+def _texts(value: Any) -> Any:
+    """Return values as texts: YAML reads 0, null and .nan as something else."""
+    if not isinstance(value, list):
+        raise ValueError('should be a list of values, such as [guest, "0"], or [] for none')
+    return tuple("null" if one is None else str(one).strip().lower() for one in value)
+
+
 class Source(Part):
     """One business: where its tables come from and what is normal for it."""
 
@@ -117,6 +124,12 @@ class Source(Part):
     time_zone: str
     margin_rate: Annotated[Decimal, Field(ge=0, le=1, decimal_places=4)]
     pseudonymise_ids: Literal["auto", "always", "never"] = "auto"
+    # Values of customer_id, in any case, that mean no customer.
+    no_customer_values: Annotated[tuple[str, ...], BeforeValidator(_texts)] = (
+        *("0", "guest", "null", "none", "nan", "n/a", "-"),
+    )
+    # Published columns whose text may look like a contact.
+    allow_contact_shapes: tuple[str, ...] = ()
     schedule_time_zone: str | None = None
     settings: Settings = Settings()
     limits: Limits = Limits()

@@ -9,6 +9,7 @@ import duckdb
 from dagster_project.config import canonical
 from dagster_project.config.source import Source
 from dagster_project.loading.files import PresentFile, SourceFile, present_files
+from dagster_project.loading.load_report import files_to_decide_anew
 from dagster_project.loading.raw_tables import KnownLoad, known_loads
 from dagster_project.loading.readers import explained, readable_groups
 from dagster_project.loading.staging import rows_sql, session
@@ -39,7 +40,8 @@ def changed_files(
     for name in canonical.TABLES:
         present = present_files(source, paths, name) if name in source.tables else []
         known = known_loads(connection, name)
-        changed = [file.file for file in present if must_read(file, known)]
+        anew = files_to_decide_anew(connection, name)
+        changed = [f.file for f in present if must_read(f, known) or f.name in anew]
         names = {file.name for file in present}
         has_gone = any(load.is_present for file, load in known.items() if file not in names)
         is_changed = is_changed or bool(changed) or has_gone

@@ -105,7 +105,14 @@ def present_files(source: Source, paths: SourcePaths, table: str) -> list[Presen
         for file in find_files(lookup.files, paths.landing)
     ]
     context = "|".join(
-        [mapping, source.time_zone, source.currency, source.pseudonymise_ids, *lookups]
+        [
+            mapping,
+            source.time_zone,
+            source.currency,
+            source.pseudonymise_ids,
+            json.dumps(source.no_customer_values),
+            *lookups,
+        ]
     )
     files = []
     for file in find_files(declared.files, paths.landing):

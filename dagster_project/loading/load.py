@@ -15,8 +15,9 @@ from dagster_project.config.source import Source
 from dagster_project.errors import WinbackError
 from dagster_project.loading.changes import must_read
 from dagster_project.loading.files import PresentFile, present_files
+from dagster_project.loading.ids import NO_CUSTOMER
 from dagster_project.loading.lines import LineNumbers
-from dagster_project.loading.load_report import replace_report
+from dagster_project.loading.load_report import files_to_decide_anew, replace_report
 from dagster_project.loading.mapping import TableMapping
 from dagster_project.loading.raw_tables import known_loads
 from dagster_project.loading.readers import ReadableFile, explained, readable_groups
@@ -93,7 +94,10 @@ def load_table(
             is_refreshed=full_refresh,
         )
         known = known_loads(connection, name)
-        to_read = {f.file: f for f in present if full_refresh or must_read(f, known)}
+        anew = files_to_decide_anew(connection, name)
+        to_read = {
+            f.file: f for f in present if full_refresh or must_read(f, known) or f.name in anew
+        }
         is_daily = name == "transactions"
         load = _Load(connection, mapping, paths, batch_id, report)
         for group in readable_groups(connection, to_read, declared, recoded_folder(paths)):
@@ -310,8 +314,10 @@ class _Load:
             with rejected as (
                 select
                     source_file, count(distinct row_number) as lines,
-                    count(distinct row_number) filter (not starts_with(reason, {literal(EXCLUDED)}))
-                        as judged_lines
+                    count(distinct row_number) filter (
+                        reason <> {literal(NO_CUSTOMER)}
+                        and not starts_with(reason, {literal(EXCLUDED)})
+                    ) as judged_lines
                 from raw.rejected_rows
                 where table_name = {literal(self.table)} group by source_file
             ),

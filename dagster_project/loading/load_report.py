@@ -33,11 +33,18 @@ class Measure:
 
 def measures(mapping: TableMapping) -> list[Measure]:
     """Return what is counted of a table's files."""
+    counted = [
+        Measure(note.measure, literal(note.column), f"id_notes & {1 << bit} > 0")
+        for bit, note in enumerate(mapping.ids.notes())
+    ]
+    if mapping.ids.has_no_customers:
+        counted += [Measure(one, one) for one in ("no_customer", "kept_no_customer")]
     if mapping.table.name != "transactions":
-        return []
+        return counted
     declared = mapping.declared
     used = "not is_rejected and excluded_rule is null"
     return [
+        *counted,
         *_rules("exclude", [rule.reason for rule in declared.exclude], "excluded_rule"),
         *_rules("line_type", [rule.type for rule in declared.line_type], "line_type_rule"),
         Measure("return_sign", "return_sign", used),
@@ -102,3 +109,36 @@ def _rules(measure: str, names: Sequence[str], number: str) -> list[Measure]:
         return []
     cases = [f"when {place} then {literal(item)}" for place, item in items.items()]
     return [Measure(measure, f"case {number} {' '.join(cases)} end", known=tuple(items.values()))]
+
+
+def listed_values(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+    """Return the values that may mean no customer and that table customers lists as one."""
+    if not _is_there(connection):
+        return ()
+    rows = connection.execute(
+        "select distinct item from raw.load_report "
+        "where table_name = 'customers' and measure = 'kept_no_customer' order by item"
+    ).fetchall()
+    return tuple(value for (value,) in rows)
+
+
+def files_to_decide_anew(connection: duckdb.DuckDBPyConnection, table: str) -> set[str]:
+    """Return the files read before table customers listed a value, or ceased to."""
+    if table == "customers" or not _is_there(connection):
+        return set()
+    rows = connection.execute(
+        "select source_file from raw.load_report where table_name = $1 and case measure "
+        "when 'no_customer' then list_contains($2, item) "
+        "when 'kept_no_customer' then not list_contains($2, item) else false end",
+        [table, list(listed_values(connection))],
+    ).fetchall()
+    return {file for (file,) in rows}
+
+
+def _is_there(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether the warehouse has the table; one that a former version loaded has not."""
+    (count,) = connection.execute(
+        "select count(*) from duckdb_tables() "
+        "where schema_name = 'raw' and table_name = 'load_report'"
+    ).fetchone()
+    return count > 0

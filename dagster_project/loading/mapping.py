@@ -4,7 +4,6 @@ Typing never fails a load: what cannot be typed becomes null and leaves the row 
 `reject_reason`. Reasons never quote the value, which may be personal.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -20,8 +19,8 @@ from dagster_project.config.tables import (
 )
 from dagster_project.errors import ConfigurationError
 from dagster_project.loading import rules
-from dagster_project.loading.pseudonyms import pseudonym
-from dagster_project.loading.readers import ReadableFile, columns_of
+from dagster_project.loading.ids import LONG_NUMBERS, Ids
+from dagster_project.loading.readers import ReadableFile, columns_of, original_text
 from dagster_project.loading.values import GivenValue, ordinal, problem
 from dagster_project.warehouse import identifier, literal
 
@@ -33,13 +32,15 @@ WIDE_NUMBER = "DECIMAL(28,6)"
 class TableMapping:
     """How one canonical table is filled from files with one header.
 
-    `lookup_types` gives the type of every looked-up column, by its name in the lookup's table.
+    `lookup_types` gives the type of every looked-up column, by its name in the lookup's table;
+    `listed` the values of "no customer" that table customers lists.
     """
 
     source: Source
     table: canonical.Table
     declared: TableSource
     lookup_types: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    listed: tuple[str, ...] = ()
 
     @property
     def zone(self) -> str:
@@ -47,11 +48,20 @@ class TableMapping:
         return self.declared.time_zone or self.source.time_zone
 
     @property
+    def ids(self) -> Ids:
+        """The ids of the table."""
+        return Ids(self.source, self.table, self.declared, self.listed)
+
+    @property
     def marks(self) -> dict[str, str]:
         """SQL by name of what the load report counts of a row, over the columns that rules see.
 
         Marks are staged beside the row and not kept in raw; each has few different values.
         """
+        return self.ids.marks | self._rule_marks
+
+    @property
+    def _rule_marks(self) -> dict[str, str]:
         if self.table is not canonical.TRANSACTIONS:
             return {}
         return rules.marks(self.declared, self.texts)
@@ -103,13 +113,15 @@ class TableMapping:
         mapped = [f"{self._value(one)} as {identifier(one.name)}" for one in self.table.columns]
         mapped += [identifier(name) for name in self.declared.inputs]
         mapped += [_bare(name) for name in bare]
+        normal, noted = self.ids.normal(), self.ids.noted()
         final = [f"{self._final(c, bare)} as {identifier(c.name)}" for c in self.table.columns]
         if self.table is canonical.TRANSACTIONS:
             final.append(f"{rules.turned('amount')} as amount_original")
-        final += [*self.marks, *(f"{sql} as {name}" for name, sql in self.version.items())]
+        final += self._rule_marks
+        final += [f"{sql} as {name}" for name, sql in (self.ids.marks | self.version).items()]
         doubts = rules.doubts(self.declared, fields)
         mapped += [f"{sql} as {name}" for name, sql in doubts.items()]
-        marks = [f"{sql} as {name}" for name, sql in self.marks.items()]
+        ruled = [f"{sql} as {name}" for name, sql in self._rule_marks.items()]
         return f"""
             with records as ({self._unpivoted(records, file)}),
             typed as (
@@ -126,7 +138,9 @@ class TableMapping:
                     {", ".join(mapped)}
                 from widened
             ),
-            ruled as (select {", ".join(["*", *marks])} from mapped),
+            normal as (select * {f"replace ({', '.join(normal)})" if normal else ""} from mapped),
+            noted as (select {", ".join(["*", *noted])} from normal),
+            ruled as (select {", ".join(["*", *ruled])} from noted),
             final as (
                 select
                     columns('^(file_path|record_number|original_text|problem|c[0-9]+)$'),
@@ -134,12 +148,14 @@ class TableMapping:
                 from ruled
             ),
             faulted as (
-                select *, coalesce(problem, {self._missing()}) as fault from final
+                select
+                    *, coalesce(problem, {self.ids.reject_reason()}, {self._missing()}) as fault
+                from final
             ),
             judged as (select *, {self._reject_reason()} as reject_reason from faulted)
             select
                 file_path, record_number, reject_reason,
-                case when reject_reason is not null then {self._original(file)} end
+                case when reject_reason is not null then {original_text(file, self.declared)} end
                     as original_text,
                 {", ".join([*_output_names(self.table), *self.marks, *self.version])}
             from judged
@@ -175,7 +191,7 @@ class TableMapping:
         given = GivenValue(
             sql, sql_type, kind, self.declared.decimal, (), self.declared.date_format
         )
-        return self._typed(match, given)
+        return self.ids.match_key(match, self._typed(match, given))
 
     def typed_places(self, file: ReadableFile) -> set[int]:
         """Return the places in a file's header of the columns mapped to anything but text."""
@@ -244,9 +260,7 @@ class TableMapping:
         """Return SQL for a value in the type that expressions see, null if it has no such type."""
         match given.kind:
             case "id":
-                if name == "customer_id":
-                    return pseudonym(given.normal_id, self.source.pseudonymise_ids)
-                return given.normal_id
+                return given.long_number if name in LONG_NUMBERS else given.normal_id
             case "text":
                 return given.text
             case "timestamp":
@@ -282,7 +296,8 @@ class TableMapping:
         fields = self._fields(file) if self.declared.lookups else {}
         return [
             f"left join {lookup_table(self.table.name, name)} on "
-            f"{self._typed(lookup.match, fields[lookup.match])} = {lookup_key(name)}"
+            f"{self.ids.match_key(lookup.match, self._typed(lookup.match, fields[lookup.match]))}"
+            f" = {lookup_key(name)}"
             for name, lookup in self.declared.lookups.items()
         ]
 
@@ -315,6 +330,8 @@ class TableMapping:
         name = identifier(column.name)
         if self.table is canonical.TRANSACTIONS and column.name in rules.TURNED:
             name = f"({rules.turned(column.name)})"
+        if column.kind == "id":
+            return self.ids.final(column.name)
         if column.kind in canonical.NUMBERS:
             return f"{name}::{column.sql_type}"
         if column.kind == "timestamp":
@@ -347,25 +364,6 @@ class TableMapping:
             f"case when {_bare(name)} then timezone({literal(self.source.time_zone)}, {midnight}) "
             f"else {identifier(name)} end"
         )
-
-    def _original(self, file: ReadableFile) -> str:
-        """Return SQL for the text of a record, put together where the reader did not keep it."""
-        if file.format != "csv" or self.declared.delimiter == "whitespace":
-            values = ", ".join(f"{identifier(name)} := c{i}" for i, name in enumerate(file.header))
-            return f"coalesce(original_text, to_json(struct_pack({values}))::varchar)"
-        delimiter, quote = self.declared.delimiter, self.declared.quote
-        parts = []
-        for index in range(len(file.header)):
-            part = f"coalesce(c{index}, '')"
-            if quote:
-                doubled = f"replace({part}, {literal(quote)}, {literal(quote * 2)})"
-                special = f"[{re.escape(delimiter + quote)}\r\n]"
-                part = (
-                    f"case when regexp_matches({part}, {literal(special)}) "
-                    f"then {literal(quote)} || {doubled} || {literal(quote)} else {part} end"
-                )
-            parts.append(part)
-        return f"concat_ws({literal(delimiter)}, {', '.join(parts)})"
 
 
 _RULED = canonical.DERIVED_COLUMNS["transactions"]

@@ -4,12 +4,10 @@ import secrets
 from typing import Literal
 
 from dagster_project.files import write_text
+from dagster_project.loading.contacts import is_address, is_contact
 from dagster_project.paths import SourcePaths
-from dagster_project.warehouse import literal
 
-# Shapes that are a person's address rather than an id: an e-mail address, a number with an
-# international prefix or with separators, a Chinese mobile number.
-CONTACT_SHAPE = r"@|^\+\d[\d ().-]{6,}$|^\(?\d{2,5}\)?[ .-]\d{3,}[ .-]\d{2,}$|^1[3-9]\d{9}$"
+When = Literal["auto", "always", "never"]
 PSEUDONYM_LENGTH = 24
 
 
@@ -20,22 +18,26 @@ def pseudonym_key(paths: SourcePaths) -> str:
     return paths.pseudonym_key.read_text().strip()
 
 
-def pseudonym(value: str, when: Literal["auto", "always", "never"]) -> str:
-    """Return SQL for the id that stands for a customer id.
+def must_replace(value: str, when: When, *, is_person: bool) -> str:
+    """Return SQL telling whether a pseudonym takes the place of an id.
 
     Args:
-        value: SQL of the id; the session's variable `pseudonym_key` holds the key.
-        when: `auto` replaces only ids that look like an e-mail address or a phone number.
+        value: SQL of the id in its normal form.
+        when: `auto` replaces ids of persons that look like a contact, `always` every id of a
+            person; both replace ids of things that hold an address.
+        is_person: Whether the id names a person.
     """
     if when == "never":
-        return value
-    key = "getvariable('pseudonym_key')"
-    hashed = f"'p-' || left(sha256({key} || lower({value})), {PSEUDONYM_LENGTH})"
-    if when == "always":
-        return f"case when {value} is not null then {hashed} end"
-    is_contact = f"regexp_matches({value}, {literal(CONTACT_SHAPE)})"
-    # A branch of its own spares short ids the pattern.
-    return (
-        f"case when length({value}) <= 6 then {value} "
-        f"when {is_contact} then {hashed} else {value} end"
-    )
+        return "false"
+    if is_person and when == "always":
+        return f"{value} is not null"
+    test = is_contact(value) if is_person else is_address(value)
+    return f"coalesce({test}, false)"
+
+
+def pseudonym(value: str) -> str:
+    """Return SQL for what takes the place of an id; the variable `pseudonym_key` is the key."""
+    # Contacts mean the same in any case, other ids need not.
+    plain = f"case when {is_contact(value)} then lower({value}) else {value} end"
+    hashed = f"sha256(getvariable('pseudonym_key') || {plain})"
+    return f"'p-' || left({hashed}, {PSEUDONYM_LENGTH})"

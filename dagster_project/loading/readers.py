@@ -200,6 +200,26 @@ def records_sql(
     )
 
 
+def original_text(file: ReadableFile, declared: FileFormat) -> str:
+    """Return SQL for the text of a record, put together where the reader did not keep it."""
+    if file.format != "csv" or declared.delimiter == "whitespace":
+        values = ", ".join(f"{identifier(name)} := c{i}" for i, name in enumerate(file.header))
+        return f"coalesce(original_text, to_json(struct_pack({values}))::varchar)"
+    delimiter, quote = declared.delimiter, declared.quote
+    parts = []
+    for index in range(len(file.header)):
+        part = f"coalesce(c{index}, '')"
+        if quote:
+            doubled = f"replace({part}, {literal(quote)}, {literal(quote * 2)})"
+            special = f"[{re.escape(delimiter + quote)}\r\n]"
+            part = (
+                f"case when regexp_matches({part}, {literal(special)}) "
+                f"then {literal(quote)} || {doubled} || {literal(quote)} else {part} end"
+            )
+        parts.append(part)
+    return f"concat_ws({literal(delimiter)}, {', '.join(parts)})"
+
+
 def holds_lines(file: ReadableFile, declared: FileFormat) -> bool:
     """Whether a record is one line whatever it holds: JSON lines and columns set by blanks."""
     return file.format == "jsonl" or (file.format == "csv" and declared.delimiter == "whitespace")

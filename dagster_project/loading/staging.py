@@ -16,6 +16,7 @@ from dagster_project.config import canonical
 from dagster_project.config.source import Source
 from dagster_project.errors import WinbackError
 from dagster_project.loading.files import PresentFile
+from dagster_project.loading.load_report import listed_values
 from dagster_project.loading.lookups import load_lookup
 from dagster_project.loading.mapping import TableMapping
 from dagster_project.loading.pseudonyms import pseudonym_key
@@ -78,7 +79,9 @@ def session(
     connection: duckdb.DuckDBPyConnection, source: Source, paths: SourcePaths, table: str
 ) -> Iterator[TableMapping]:
     """Set up what a table's SQL relies on: time zone, key and lookups; clean up afterwards."""
-    mapping = TableMapping(source, canonical.TABLES[table], source.tables[table])
+    mapping = TableMapping(
+        source, canonical.TABLES[table], source.tables[table], listed=listed_values(connection)
+    )
     connection.execute(f"set TimeZone = {literal(mapping.zone)}")
     connection.execute("set variable pseudonym_key = ?", [pseudonym_key(paths)])
     try:
@@ -168,7 +171,12 @@ def _create(
         drop_reader_tables(connection)
         select = mapping.select_nothing()
     with explained(group):
-        connection.execute(f"create temp {kind} staged as {select}")
+        # A rule's longer `in (…)` would become a join, which loses the order of the lines.
+        connection.execute("set disabled_optimizers = 'in_clause'")
+        try:
+            connection.execute(f"create temp {kind} staged as {select}")
+        finally:
+            connection.execute("reset disabled_optimizers")
 
 
 def _ranges(

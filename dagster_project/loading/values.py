@@ -8,12 +8,29 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dagster_project.config import canonical
+from dagster_project.loading.contacts import half_width
 from dagster_project.warehouse import identifier, literal
 
 FLOATS = ("FLOAT", "DOUBLE")
 INTEGERS = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "UBIGINT", "UINTEGER")
 # Types whose values a declared date format applies to.
 FORMATTED = ("VARCHAR", "BIGINT", "INTEGER")
+# Unicode's white space, and characters without width: joiners, marks of direction, soft hyphens.
+BLANKS = "".join(
+    map(
+        chr,
+        [
+            *range(0x09, 0x0E),
+            *(0x20, 0x85, 0xA0, 0xAD, 0x1680, 0x180E),
+            *range(0x2000, 0x2010),
+            *range(0x2028, 0x2030),
+            *range(0x205F, 0x2070),
+            *(0x3000, 0xFEFF),
+        ],
+    )
+)
+# An id as spreadsheets write long numbers, their last digits lost; 12E3 may be a product.
+SCIENTIFIC = r"^\d([.,]\d+)?[Ee]\+\d+$"
 TIME_DIRECTIVES = ("%H", "%-H", "%I", "%-I", "%T", "%X", "%c")
 
 
@@ -47,14 +64,11 @@ class GivenValue:
             text = f"nullif(case when {padded} then trim({self.sql}) else {self.sql} end, '')"
         else:
             text = f"{self.value}::varchar"
-        if not self.null_values:
-            return text
-        nulls = ", ".join(literal(null) for null in self.null_values)
-        return f"case when {text} not in ({nulls}) then {text} end"
+        return _without(text, self.null_values)
 
     @property
     def normal_id(self) -> str:
-        """SQL that writes an id as text: 17850.0, as spreadsheets write it, is 17850."""
+        """SQL that writes an id as text, in the one form of `normal_id`."""
         if self.type in INTEGERS:
             return self.text
         if self.type in FLOATS:
@@ -63,8 +77,19 @@ class GivenValue:
                 f"case when {self.value} = trunc({self.value}) then {whole}::varchar "
                 f"else {self.text} end"
             )
-        whole = f"regexp_replace({self.text}, '^(-?\\d+)\\.0+$', '\\1')"
-        return f"case when contains({self.text}, '.') then {whole} else {self.text} end"
+        if self.type != "VARCHAR":
+            return normal_id(self.text)
+        # A value may mean none as it is written, or in its normal form.
+        return _without(normal_id(_without(self.sql, self.null_values)), self.null_values)
+
+    @property
+    def long_number(self) -> str:
+        """SQL for an id that may be a long number; one that lost digits is in scientific form."""
+        if self.type not in FLOATS:
+            return self.normal_id
+        exact = 1 << (53 if self.type == "DOUBLE" else 24)
+        lossy = f"format('{{:.16e}}', {self.value})"
+        return f"case when abs({self.value}) > {exact} then {lossy} else {self.normal_id} end"
 
     @property
     def flag(self) -> str:
@@ -134,6 +159,47 @@ def problem(fields: Mapping[str, GivenValue]) -> str:
         if one.kind not in ("id", "text")
     ]
     return f"coalesce({', '.join(['defect', *problems])})"
+
+
+def normal_id(text: str) -> str:
+    """Return SQL for the one form of an id given as SQL of a text; nothing left is null.
+
+    Full-width characters become ASCII ones, blanks and characters without width are cut at both
+    ends, Excel's `="…"`, a `'` before a digit and the `.0` of whole numbers are removed. Leading
+    zeros, case and everything else stay.
+    """
+    # All that an id may need is dear, so that few ids shall go there: what is not ASCII, starts
+    # below the digits or with =, or ends in a blank.
+    ends = " or ".join(f"suffix({text}, chr({code}))" for code in (0x20, 0x09, 0x0D, 0x0A))
+    is_odd = f"strlen({text}) <> length({text}) or {text} < '0' or prefix({text}, '=') or {ends}"
+    bare = f"trim({half_width(text)}, {literal(BLANKS)})"
+    unwrapped = f"trim(regexp_replace({bare}, '^=\"(.*)\"$', '\\1'), {literal(BLANKS)})"
+    unmarked = f"regexp_replace({unwrapped}, '^''(\\d)', '\\1')"
+    return (
+        f"case when {is_odd} then nullif({_whole(unmarked)}, '') "
+        f"when contains({text}, '.') then {_whole(text)} else {text} end"
+    )
+
+
+def is_scientific(text: str) -> str:
+    """Return SQL telling whether an id is in the scientific form of spreadsheets."""
+    matches = f"regexp_matches({text}, {literal(SCIENTIFIC)})"
+    return f"coalesce(contains({text}, '+') and {matches}, false)"
+
+
+def _whole(text: str) -> str:
+    """Return SQL that cuts the `.0` of a whole number."""
+    return f"regexp_replace({text}, '^(-?\\d+)\\.0+$', '\\1')"
+
+
+def _without(text: str, nulls: tuple[str, ...]) -> str:
+    """Return SQL for a text, null where it is one of `nulls`.
+
+    Not by `in`: DuckDB makes a join of a longer list, which loses the order of the lines.
+    """
+    for null in nulls:
+        text = f"nullif({text}, {literal(null)})"
+    return text
 
 
 def _parsed(text: str, formats: list[str] | tuple[str, ...]) -> str:

@@ -80,6 +80,24 @@ RAW_FAULTS = [
      "days_reconcile_with_lines", "7 lines, amount 166.01, used 6 lines, 164.01", None),
     ("load_days", "delete from raw.transactions where source_row = 1",
      "days_reconcile_with_lines", "6 lines, amount 156.00, used 5 lines, 154.00", None),
+    ("load_report", "insert into raw.load_report values"
+     " ('transactions', 'orders.csv', 'scientific_id', 'customer_id', 200, null, 'b')",
+     "no_scientific_ids", "1 of 1 unexpected", "transactions:orders.csv:customer_id"),
+    ("load_report", "insert into raw.load_report values"
+     " ('transactions', 'orders.csv', 'no_customer', 'guest', 3, 5, 'b'),"
+     " ('transactions', 'orders.csv', 'no_customer', '0', 40, 5, 'b')",
+     "no_placeholder_customers", "0 (40 lines), guest (3 lines)", None),
+    ("load_report", "insert into raw.load_report values"
+     " ('customers', 'c.csv', 'kept_no_customer', 'guest', 1, null, 'b')",
+     "no_placeholder_listed_as_customer", "guest (1 lines)", None),
+    ("load_report", "insert into raw.load_report values"
+     " ('transactions', 'orders.csv', 'id_like_phone', 'customer_id', 498, null, 'b')",
+     "ids_no_phone_numbers", "transactions:customer_id 498 of 995 lines",
+     "transactions:customer_id"),
+    ("transactions", "insert into raw.transactions by name select * exclude (i) replace"
+     " (if(i < 60, 'till', 'n' || i) as customer_id) from raw.transactions"
+     " cross join range(800) as r(i) where source_row = 1",
+     "no_outsize_customer", "largest 7.44% of the lines, 1 of 5 days", "till"),
     ("customers", "insert into raw.customers by name"
      " select 'x' as customer_id, 'c.csv' as source_file, unnest([1, 2]) as source_row",
      "one_row_per_customer", "2 of 2 unexpected", "c.csv:1"),
@@ -126,6 +144,40 @@ def test_raw_fault_is_named(
     assert faults[expectation].observed_value == observed
     assert faults[expectation].example_ids[:1] == ((example,) if example else ())
     assert faults[expectation].unexpected_count >= 1
+
+
+@pytest.mark.parametrize(("lines", "expected"), [(200, []), (201, ["scientific_ids_rare"])])
+def test_scientific_ids_block_above_a_fifth(
+    lines: int, expected: list[str], warehouse: Path
+) -> None:
+    make(warehouse, "insert into raw.load_report values"
+         f" ('transactions', 'orders.csv', 'scientific_id', 'customer_id', {lines}, 0, 'b')")  # fmt: skip
+    verdict = judge_raw("load_report", warehouse)
+    assert list(failed(verdict)) == [*expected, "no_scientific_ids"]
+    assert verdict.is_passed == (not expected)
+
+
+@pytest.mark.parametrize(
+    ("in_transactions", "listed", "is_settled"),
+    [
+        ("no_customer", None, True),
+        ("kept_no_customer", "guest", True),
+        ("no_customer", "guest", False),
+        ("kept_no_customer", None, False),
+        ("kept_no_customer", "Guest", False),
+    ],
+)
+def test_values_decided_before_customers_were_read_block(
+    in_transactions: str, listed: str | None, is_settled: bool, warehouse: Path
+) -> None:
+    make(warehouse, "insert into raw.load_report values"
+         f" ('transactions', 'orders.csv', '{in_transactions}', 'guest', 3, 0, 'b')")  # fmt: skip
+    if listed:
+        make(warehouse, "insert into raw.load_report values"
+             f" ('customers', 'c.csv', 'kept_no_customer', '{listed}', 1, 0, 'b')")  # fmt: skip
+    verdict = judge_raw("load_report", warehouse)
+    assert ("no_customer_values_settled" not in failed(verdict)) == is_settled
+    assert verdict.is_passed == is_settled
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,13 @@ def _raw_transactions(source: Source) -> dg.AssetsDefinition:
 
 
 def _raw_table(source: Source, table: canonical.Table) -> dg.AssetsDefinition:
+    # The other tables ask which values of "no customer" are customers nevertheless.
+    priority = {"dagster/priority": "1"} if table.name == "customers" else {}
     declared = "" if table.name in source.tables else " This source has none: the table is empty."
 
     @dg.asset(
         key=raw_key(table.name),
+        op_tags=priority,
         backfill_policy=ONE_RUN,
         group_name="raw",
         kinds={"duckdb", "file"},
@@ -108,6 +111,13 @@ def _load_metadata(connection: Any, report: LoadReport) -> dict[str, Any]:
     }
     if report.warnings:
         metadata["warnings"] = dg.MetadataValue.md("\n".join(f"- {w}" for w in report.warnings))
+    metadata["counted"] = markdown_table(
+        connection.execute(
+            "select measure, item, sum(line_count)::bigint as lines, sum(amount) as amount "
+            "from raw.load_report where table_name = ? group by all order by all",
+            [report.table],
+        )
+    )
     if report.table == "transactions":
         metadata["lines"] = markdown_table(
             connection.execute(

@@ -1,0 +1,84 @@
+"""What looks like a contact: the one place that decides which text is a person's address.
+
+Ids that look like one are replaced on the way in (`pseudonyms`), and the release gate looks for
+the same shapes in every text that it lets out. The shapes:
+
+- an e-mail address: `name@host.top`, not a bare `@`;
+- `tel:` and a number; an international number: `+` and at least seven digits;
+- a national number: at least nine digits with separators that start with `0` or `(`, or three,
+  three and four digits;
+- a Chinese mobile number, also after `86`; a Chinese ID card's number of 18 digits;
+- a WeChat id: `wxid_…`.
+
+A shape inside a longer text counts where no letter, digit, point or hyphen stands before it.
+"""
+
+from dagster_project.warehouse import literal
+
+# Ids are in their normal form, which has no full-width characters; other text may have them.
+FULL_WIDTH = "".join(map(chr, range(0xFF01, 0xFF5F)))
+HALF_WIDTH = "".join(map(chr, range(0x21, 0x7F)))
+# The shortest contact, `a@b.c` aside, has as many characters.
+SHORTEST = 5
+
+_START, _END = r"(?:^|[^\w.+-])", r"(?:$|\W)"
+_BETWEEN = "[ ()./-]"
+
+
+def _more(count: int) -> str:
+    """Return the pattern of at least that many digits, with or without separators."""
+    return rf"(?:{_BETWEEN}*\d){{{count},13}}"
+
+
+_NATIONAL = [
+    # The first group and what must follow have nine digits together.
+    *(rf"0\d{{{count}}}{_BETWEEN}{_more(8 - count)}" for count in range(1, 6)),
+    *(rf"\(\d{{{count}}}\){_more(9 - count)}" for count in range(1, 6)),
+    r"(?:1[ .-])?\d{3}[ .-]\d{3}[ .-]\d{4}",
+]
+_MOBILE = r"(?:86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}"
+_DATE = r"(?:18|19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+_ID_CARD = rf"[1-9]\d{{5}}{_DATE}\d{{3}}[\dXx]"
+# Shapes that no order number, article number or bar code has.
+ADDRESS = "|".join(
+    [
+        r"\S@\S+\.\S",
+        r"(?:^|\W)[Tt][Ee][Ll]:\s*[+(\d]",
+        r"(?:^|[^\w.])\+\d(?:[ ().\-/]*\d){6}",
+        r"wxid_\w",
+    ]
+)
+CONTACT = "|".join([ADDRESS, rf"{_START}(?:{'|'.join([*_NATIONAL, _MOBILE, _ID_CARD])}){_END}"])
+# Ten to thirteen digits that may be a number of a phone, without anything that says so.
+PHONE_DIGITS = r"^(?:0[1-9]\d{8,11}|1?[2-9]\d{9}|[2-9]\d{10,12})$"
+
+
+def is_contact(text: str) -> str:
+    """Return SQL telling whether a text (SQL, without full-width characters) is a contact."""
+    # Most ids are short, which spares them the pattern.
+    return f"strlen({text}) > {SHORTEST} and regexp_matches({text}, {literal(CONTACT)})"
+
+
+def is_address(text: str) -> str:
+    """Return SQL telling whether a text is a contact that no number of a thing is taken for."""
+    hints = " or ".join(f"contains({text}, {literal(hint)})" for hint in ("@", "+", ":", "xid_"))
+    return f"({hints}) and regexp_matches({text}, {literal(ADDRESS)})"
+
+
+def looks_numbered(text: str) -> str:
+    """Return SQL telling whether the number of a thing has the shape of a contact, and no more."""
+    lengths = f"strlen({text}) in (11, 13, 18) or {text} < '1'"
+    return f"({lengths}) and {is_contact(text)} and not ({is_address(text)})"
+
+
+def is_phone_digits(text: str) -> str:
+    """Return SQL telling whether an id is nothing but digits in a phone's shape."""
+    return (
+        f"strlen({text}) between 10 and 13 and {text} < ':' "
+        f"and regexp_matches({text}, {literal(PHONE_DIGITS)})"
+    )
+
+
+def half_width(text: str) -> str:
+    """Return SQL for a text with its full-width characters as ASCII ones."""
+    return f"translate({text}, {literal(FULL_WIDTH)}, {literal(HALF_WIDTH)})"
