@@ -150,8 +150,8 @@ def test_raw_fault_is_named(
 def test_scientific_ids_block_above_a_fifth(
     lines: int, expected: list[str], warehouse: Path
 ) -> None:
-    make(warehouse, "insert into raw.load_report values"
-         f" ('transactions', 'orders.csv', 'scientific_id', 'customer_id', {lines}, 0, 'b')")  # fmt: skip
+    row = f"'transactions', 'orders.csv', 'scientific_id', 'customer_id', {lines}, 0, 'b'"
+    make(warehouse, f"insert into raw.load_report values ({row})")
     verdict = judge_raw("load_report", warehouse)
     assert list(failed(verdict)) == [*expected, "no_scientific_ids"]
     assert verdict.is_passed == (not expected)
