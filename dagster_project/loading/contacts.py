@@ -79,6 +79,20 @@ def is_phone_digits(text: str) -> str:
     )
 
 
+def holds_contact(text: str) -> str:
+    """Return SQL telling whether any text holds a contact, without braces, colons or brackets.
+
+    The gates' queries are templates, in which those of a pattern would be read as placeholders.
+    """
+    ascii_text = f"translate({text}, {_encoded(FULL_WIDTH)}, {_encoded(HALF_WIDTH)})"
+    plain = f"case when strlen({text}) <> length({text}) then {ascii_text} else {text} end"
+    return f"regexp_matches({plain}, {_encoded(CONTACT)})"
+
+
+def _encoded(text: str) -> str:
+    return f"decode(unhex('{text.encode().hex()}'))"
+
+
 def half_width(text: str) -> str:
     """Return SQL for a text with its full-width characters as ASCII ones."""
     return f"translate({text}, {literal(FULL_WIDTH)}, {literal(HALF_WIDTH)})"
