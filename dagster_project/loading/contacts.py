@@ -18,7 +18,7 @@ from dagster_project.warehouse import literal
 # Ids are in their normal form, which has no full-width characters; other text may have them.
 FULL_WIDTH = "".join(map(chr, range(0xFF01, 0xFF5F)))
 HALF_WIDTH = "".join(map(chr, range(0x21, 0x7F)))
-# The shortest contact, `a@b.c` aside, has as many characters.
+# The shortest contact, `a@b.c`, has as many characters.
 SHORTEST = 5
 
 _START, _END = r"(?:^|[^\w.+-])", r"(?:$|\W)"
@@ -56,7 +56,7 @@ PHONE_DIGITS = r"^(?:0[1-9]\d{8,11}|1?[2-9]\d{9}|[2-9]\d{10,12})$"
 def is_contact(text: str) -> str:
     """Return SQL telling whether a text (SQL, without full-width characters) is a contact."""
     # Most ids are short, which spares them the pattern.
-    return f"strlen({text}) > {SHORTEST} and regexp_matches({text}, {literal(CONTACT)})"
+    return f"strlen({text}) >= {SHORTEST} and regexp_matches({text}, {literal(CONTACT)})"
 
 
 def is_address(text: str) -> str:
