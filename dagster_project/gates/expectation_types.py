@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 from great_expectations.compatibility import pydantic
 from great_expectations.expectations.expectation import BatchExpectation
 
+from dagster_project.loading.contacts import holds_contact
+
 
 class ExpectQueryToFindNothingUnexpected(BatchExpectation):
     """Passes when its SQL counts nothing unexpected.
@@ -75,6 +77,47 @@ class ExpectNoRowWhere(ExpectQueryToFindNothingUnexpected):
                 count(*) filter (where is_unexpected) as unexpected_count,
                 min(case when is_unexpected then concat_ws(':', {ids}) end, 5) as example_ids
             from (select {ids}, ({values["condition"]}) as is_unexpected from {{batch}})
+        """
+        return values | {"query": query}
+
+
+class ExpectNoContactIn(ExpectQueryToFindNothingUnexpected):
+    """Passes when no text of the columns has the shape of a contact (`loading.contacts`).
+
+    Columns in `contact_columns` of `audit.limits` may. Examples are columns, never values.
+    """
+
+    columns: list[str] = pydantic.Field(description="Columns that hold text")
+    query: str = ""
+
+    @pydantic.root_validator(skip_on_failure=True)
+    def _write_query(cls, values: dict[str, Any]) -> dict[str, Any]:  # noqa: N805
+        counts = ", ".join(
+            f"count(*) filter ({holds_contact(name)}) as {name}" for name in values["columns"]
+        )
+        pairs = ", ".join(f"('{name}', {name})" for name in values["columns"])
+        query = f"""
+            with counted as (select count(*) as row_count, {counts} from {{batch}}),
+            by_column as (
+                select unnest([{pairs}]) as pair, row_count from counted
+            ),
+            judged as (
+                select
+                    pair[1] as name, pair[2] as contact_count, row_count,
+                    contact_count > 0 and not list_contains(contact_columns, name)
+                        as is_unexpected
+                from by_column, warehouse.audit.limits
+            )
+            select
+                coalesce(max(row_count), 0) as evaluated_count,
+                coalesce(sum(contact_count) filter (is_unexpected), 0)::bigint as unexpected_count,
+                list(name order by name) filter (is_unexpected) as example_ids,
+                coalesce(
+                    string_agg(name || ' ' || contact_count, ', ' order by name)
+                        filter (is_unexpected),
+                    'none'
+                ) as observed_value
+            from judged
         """
         return values | {"query": query}
 

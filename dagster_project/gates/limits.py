@@ -6,6 +6,7 @@ parameters into the SQL of an expectation.
 
 from datetime import date
 
+from dagster_project.config import canonical
 from dagster_project.config.source import Source
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import attach, connect
@@ -15,7 +16,7 @@ create or replace table audit.limits (
     source_name varchar, currency varchar, as_of_date date, today date, earliest_day date,
     latest_day date, minimum_amount decimal(18, 2), maximum_amount decimal(18, 2),
     maximum_rejected_share double, maximum_customerless_share double, key_columns varchar[],
-    keeps_last_duplicate boolean
+    keeps_last_duplicate boolean, contact_columns varchar[]
 )"""
 FORMER_STAGES_DDL = """
 create or replace table audit.former_stages (lifecycle_stage varchar, customer_count bigint)"""
@@ -28,7 +29,7 @@ def write_limits(paths: SourcePaths, source: Source, as_of: date, today: date) -
         connection.execute("create schema if not exists audit")
         connection.execute(LIMITS_DDL)
         connection.execute(
-            "insert into audit.limits values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into audit.limits values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 source.name,
                 source.currency,
@@ -42,8 +43,17 @@ def write_limits(paths: SourcePaths, source: Source, as_of: date, today: date) -
                 source.limits.customerless_share,
                 list(transactions.key),
                 transactions.duplicates == "keep_last",
+                [*source.allow_contact_shapes, *_plain_ids(source)],
             ],
         )
+
+
+def _plain_ids(source: Source) -> list[str]:
+    """Return the id columns that the source wants to be published as they are."""
+    if source.pseudonymise_ids != "never":
+        return []
+    columns = [column for table in canonical.TABLES.values() for column in table.columns]
+    return sorted({column.name for column in columns if column.kind == "id"})
 
 
 def write_former_stages(paths: SourcePaths) -> None:

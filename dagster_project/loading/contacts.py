@@ -18,7 +18,7 @@ from dagster_project.warehouse import literal
 # Ids are in their normal form, which has no full-width characters; other text may have them.
 FULL_WIDTH = "".join(map(chr, range(0xFF01, 0xFF5F)))
 HALF_WIDTH = "".join(map(chr, range(0x21, 0x7F)))
-# The shortest contact, `a@b.c` aside, has as many characters.
+# The shortest contact, `a@b.c`, has as many characters.
 SHORTEST = 5
 
 _START, _END = r"(?:^|[^\w.+-])", r"(?:$|\W)"
@@ -56,7 +56,7 @@ PHONE_DIGITS = r"^(?:0[1-9]\d{8,11}|1?[2-9]\d{9}|[2-9]\d{10,12})$"
 def is_contact(text: str) -> str:
     """Return SQL telling whether a text (SQL, without full-width characters) is a contact."""
     # Most ids are short, which spares them the pattern.
-    return f"strlen({text}) > {SHORTEST} and regexp_matches({text}, {literal(CONTACT)})"
+    return f"strlen({text}) >= {SHORTEST} and regexp_matches({text}, {literal(CONTACT)})"
 
 
 def is_address(text: str) -> str:
@@ -77,6 +77,20 @@ def is_phone_digits(text: str) -> str:
         f"strlen({text}) between 10 and 13 and {text} < ':' "
         f"and regexp_matches({text}, {literal(PHONE_DIGITS)})"
     )
+
+
+def holds_contact(text: str) -> str:
+    """Return SQL telling whether any text holds a contact, without braces, colons or brackets.
+
+    The gates' queries are templates, in which those of a pattern would be read as placeholders.
+    """
+    ascii_text = f"translate({text}, {_encoded(FULL_WIDTH)}, {_encoded(HALF_WIDTH)})"
+    plain = f"case when strlen({text}) <> length({text}) then {ascii_text} else {text} end"
+    return f"regexp_matches({plain}, {_encoded(CONTACT)})"
+
+
+def _encoded(text: str) -> str:
+    return f"decode(unhex('{text.encode().hex()}'))"
 
 
 def half_width(text: str) -> str:

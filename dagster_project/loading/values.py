@@ -64,7 +64,7 @@ class GivenValue:
             text = f"nullif(case when {padded} then trim({self.sql}) else {self.sql} end, '')"
         else:
             text = f"{self.value}::varchar"
-        return _without(text, self.null_values)
+        return _unless_null(text, self.null_values, text)
 
     @property
     def normal_id(self) -> str:
@@ -80,7 +80,10 @@ class GivenValue:
         if self.type != "VARCHAR":
             return normal_id(self.text)
         # A value may mean none as it is written, or in its normal form.
-        return _without(normal_id(_without(self.sql, self.null_values)), self.null_values)
+        normal = normal_id(self.sql)
+        return _unless_null(
+            self.sql, self.null_values, _unless_null(normal, self.null_values, normal)
+        )
 
     @property
     def long_number(self) -> str:
@@ -192,14 +195,11 @@ def _whole(text: str) -> str:
     return f"regexp_replace({text}, '^(-?\\d+)\\.0+$', '\\1')"
 
 
-def _without(text: str, nulls: tuple[str, ...]) -> str:
-    """Return SQL for a text, null where it is one of `nulls`.
-
-    Not by `in`: DuckDB makes a join of a longer list, which loses the order of the lines.
-    """
-    for null in nulls:
-        text = f"nullif({text}, {literal(null)})"
-    return text
+def _unless_null(test: str, nulls: tuple[str, ...], text: str) -> str:
+    """Return SQL for a text, null where `test`, a text too, is one of `nulls`."""
+    if not nulls:
+        return text
+    return f"case when {test} not in ({', '.join(map(literal, nulls))}) then {text} end"
 
 
 def _parsed(text: str, formats: list[str] | tuple[str, ...]) -> str:

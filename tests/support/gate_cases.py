@@ -125,6 +125,12 @@ def shown(
         pairs.add((table, "columns_match_contract"))
         if "currency" in contract("release", table):
             pairs.add((table, "currency_as_declared"))
+        if any(
+            kind == "VARCHAR"
+            for name, kind in contract("release", table).items()
+            if name != "currency"
+        ):
+            pairs.add((table, "no_contact_in_text"))
     return pairs
 
 

@@ -1,0 +1,48 @@
+"""The release gate lets no contact out in any text, but where the source says so."""
+
+from pathlib import Path
+
+import pytest
+from support.gate_cases import contract, failed, judge_release, make
+
+from dagster_project.gates import suites
+
+CONTACTS = [
+    "jane@example.org", "jane＠example.org", "ask Jane (jane@example.org)", "tel:0301234",
+    "+49 30 1234567", "030 1234 5678", "(415) 555-2671", "415-555-2671", "13800138000",
+    "１３８００１３８０００", "wxid_ab12cd", "11010519900307123X", "phone 138-0013-8000",
+]  # fmt: skip
+HARMLESS = [
+    "@home", "a @ b", "12-3456-78", "2024-01-01", "4006381333931", "北京", "20240101", "1,234.50",
+    "0-100", "1.23E+11", "12345678901", "Route 66",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("column", ["acquisition_source", "region"])
+def test_contact_in_a_text_blocks(column: str, release: Path, warehouse: Path) -> None:
+    for text in HARMLESS:
+        make(release, f"update customers set {column} = '{text}' where customer_id = 'a'")
+        assert failed(judge_release("customers", release, warehouse)) == {}, text
+    for text in CONTACTS:
+        make(release, f"update customers set {column} = '{text}' where customer_id = 'a'")
+        verdict = judge_release("customers", release, warehouse)
+        assert list(failed(verdict)) == ["no_contact_in_text"], text
+        assert not verdict.is_passed
+        outcome = failed(verdict)["no_contact_in_text"]
+        assert outcome.observed_value == f"{column} 1"
+        assert outcome.example_ids == (column,)
+    make(warehouse, f"update audit.limits set contact_columns = ['{column}']")
+    assert failed(judge_release("customers", release, warehouse)) == {}
+
+
+def test_every_published_text_is_looked_at() -> None:
+    for table in suites.suite_tables("release"):
+        columns = contract("release", table)
+        texts = {name for name, kind in columns.items() if "VARCHAR" in kind} - {"currency"}
+        looked_at = {
+            name
+            for one in suites.read_suite("release", table)["expectations"]
+            if one["meta"]["id"] == "no_contact_in_text"
+            for name in one["kwargs"]["columns"]
+        }
+        assert looked_at == texts, table

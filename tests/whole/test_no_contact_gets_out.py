@@ -1,0 +1,102 @@
+"""A shop whose customers' ids are their addresses: none gets out, however they are mapped."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from support.shop import SHOP, make_shop, sales, winback_process, write_csv
+
+pytestmark = pytest.mark.timeout(900)
+CONTACTS = [
+    "jane.roe@example.org", "JOHN＠example.com", "+49 30 1234567", "+1 (415) 555-2671",
+    "0044 20 7946 0958", "030-12345678", "0171/1234567", "(415) 555-2671", "415-555-2671",
+    "415.555.2671", "06 12 34 56 78", "13800138000", "138-0013-8000", "8613800138001",
+    "tel:+4930123456", "wxid_ab12cd34", "11010519900307123X",
+]  # fmt: skip
+CONFIG = """\
+description: A shop whose ids are contacts
+kind: finished
+first_day: 2024-01-01
+last_day: 2024-03-31
+industry: restaurant
+currency: EUR
+time_zone: Europe/Berlin
+margin_rate: 0.4
+tables:
+  transactions:
+    files: "sales-*.csv"
+    date_format: "%Y-%m-%d %H:%M"
+    columns:
+      transaction_id: order
+      customer_id: {sql: "coalesce(nullif(member, '0'), contact)"}
+      ordered_at: time
+      amount: amount
+      product_id: product
+    inputs: {member: {column: member}, contact: {column: customer}}
+  customers:
+    files: people.csv
+    columns: {customer_id: customer, region: region, email: customer, owner_id: owner}
+  interactions:
+    files: visits.csv
+    columns:
+      interaction_id: card
+      customer_id: {lookup: cards, column: customer}
+      occurred_at: time
+      interaction_type: {constant: visit}
+      staff_id: {constant: staff@example.org}
+    lookups:
+      cards: {files: cards.csv, key: card, match: interaction_id}
+"""
+
+
+def texts(folder: Path) -> str:
+    """Return all bytes of the files in a folder, and the values of those that are compressed."""
+    found = []
+    for file in folder.rglob("*"):
+        if not file.is_file():
+            continue
+        found.append(file.read_bytes().decode(errors="replace"))
+        if file.suffix == ".parquet":
+            found.append(str(duckdb.execute("from read_parquet(?)", [str(file)]).fetchall()))
+        if file.suffix == ".duckdb":
+            with duckdb.connect(str(file), read_only=True) as connection:
+                for (table,) in connection.execute("show tables").fetchall():
+                    found.append(str(connection.execute(f"from {table}").fetchall()))
+    return "\n".join(found)
+
+
+def test_no_contact_gets_out(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    paths = make_shop(data_dir, config=CONFIG)
+    for file in paths.landing.iterdir():
+        file.unlink()
+    rows = sales()
+    customers = sorted({row["customer"] for row in rows})
+    contact = dict(zip(customers, CONTACTS, strict=False))
+    rows = [row | {"member": "0", "customer": contact.get(row["customer"], row["customer"])}
+            for row in rows]  # fmt: skip
+    write_csv(paths.landing / "sales-1.csv", rows)
+    people = [{"customer": one, "region": "north", "owner": CONTACTS[0]} for one in CONTACTS]
+    write_csv(paths.landing / "people.csv", people)
+    cards = [{"card": f"K{n}", "customer": one} for n, one in enumerate(CONTACTS)]
+    write_csv(paths.landing / "cards.csv", cards)
+    write_csv(
+        paths.landing / "visits.csv", [{"card": one["card"], "time": "2024-02-03"} for one in cards]
+    )
+    outcome = winback_process("run", "--source", SHOP, data_dir=data_dir)
+    assert outcome.code == 0, outcome.messages
+    with duckdb.connect(str(paths.published_file), read_only=True) as release:
+        (count,) = release.execute(
+            "select count(*) from customers where customer_id like 'p-%'"
+        ).fetchone()
+    assert count == len(CONTACTS)
+    with duckdb.connect(str(paths.warehouse), read_only=True) as warehouse:
+        for table in ("transactions", "customers", "interactions"):
+            (found,) = warehouse.execute(
+                f"select count(distinct customer_id) from raw.{table} where customer_id like 'p-%'"
+            ).fetchone()
+            assert found == len(CONTACTS), table
+    seen = texts(data_dir / "published") + texts(paths.dagster_home)
+    seen += outcome.output + outcome.messages
+    wanted = {*CONTACTS, "john@example.com", "staff@example.org", "example.org", "example.com"}
+    assert [one for one in wanted if one in seen] == []
