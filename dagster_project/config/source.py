@@ -81,7 +81,7 @@ class Settings(Part):
     score_min_repeat_buyers: Annotated[int, Field(ge=1)] = 50
     discount_rate: Annotated[Decimal, Field(ge=0, le=1)] = Decimal("0.10")
     kept_releases: Annotated[int, Field(ge=1)] = 7
-    kept_days: Annotated[int, Field(ge=1)] = 90
+    kept_days: Annotated[int, Field(ge=0)] = 90
     kept_runs: Annotated[int, Field(ge=1)] = 20
 
 
