@@ -14,8 +14,11 @@ import pytest
 from dagster._core.events import StepMaterializationData
 from dagster._core.test_utils import create_run_for_test
 from sqlalchemy import create_engine, text
+from support.shop import SHOP, make_shop
 
 from dagster_project.config.source import Settings
+from dagster_project.defs import resources
+from dagster_project.defs.resources import SourceRun
 from dagster_project.gates.verdicts import GateResult, prune_verdicts, record_verdict
 from dagster_project.paths import SourcePaths
 from dagster_project.runs import retention
@@ -276,3 +279,27 @@ def test_a_file_that_is_mostly_empty_is_made_smaller(
     full = file.stat().st_size
     retention._shrink(file)
     assert (file.stat().st_size < full / 2) == is_smaller
+
+
+def test_a_deletion_that_fails_is_no_reason_for_a_run_to_fail(
+    paths: SourcePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(resources, "prune", fail)
+    make_shop(paths.data_dir)
+
+    @dg.asset
+    def orders(source_run: dg.ResourceParam[object]) -> None:
+        pass
+
+    with dg.DagsterInstance.get() as instance:
+        result = dg.materialize(
+            [orders],
+            instance=instance,
+            resources={"source_run": SourceRun(source_name=SHOP, data_dir=str(paths.data_dir))},
+        )
+        assert result.success
+        told = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert "What old runs left could not be deleted: disk full" in told
