@@ -43,6 +43,8 @@ from dagster_project.paths import PROJECT_DIR, SourcePaths
 TEMPLATE = "template"
 # What customers did besides buying.
 INTERACTION_TABLES = frozenset({"interactions", "campaign_responses", "exit_surveys"})
+# What is kept how long; no number of a release depends on it.
+KEPT = {"kept_releases", "kept_days", "kept_runs"}
 _SETTINGS_ELSEWHERE = {
     ("settings", "lost_threshold_days"): "churn_definition: {method: fixed, lost_days",
     ("settings", "high_tier_share"): "value_tiers: {high",
@@ -79,6 +81,8 @@ class Settings(Part):
     score_min_repeat_buyers: Annotated[int, Field(ge=1)] = 50
     discount_rate: Annotated[Decimal, Field(ge=0, le=1)] = Decimal("0.10")
     kept_releases: Annotated[int, Field(ge=1)] = 7
+    kept_days: Annotated[int, Field(ge=0)] = 90
+    kept_runs: Annotated[int, Field(ge=1)] = 20
 
 
 def _one_or_several(example: str) -> BeforeValidator:
@@ -213,7 +217,8 @@ class Source(Part):
 
     def settings_fingerprint(self) -> str:
         """Return a hash of everything but the files that decides what a release holds."""
-        everything = self.model_dump(mode="json", exclude={"name", "path", "schedule_time_zone"})
+        decides_nothing = {"name": True, "path": True, "schedule_time_zone": True, "settings": KEPT}
+        everything = self.model_dump(mode="json", exclude=decides_nothing)
         everything["churn_definitions"] = [one.variables() for one in self.churn_definitions]
         everything["value_tiers"] = tiers.variables(self.value_tiers)
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()

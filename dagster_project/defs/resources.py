@@ -21,6 +21,7 @@ from dagster_project.release.publish import recover
 from dagster_project.runs.bookkeeping import fail_dead_runs, requested_at
 from dagster_project.runs.locking import living_run, source_lock
 from dagster_project.runs.planning import resolve_as_of
+from dagster_project.runs.retention import prune
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Run:
 class SourceRun(dg.ConfigurableResource[Run]):
     """The one run that works on a source; every asset of the warehouse requires it.
 
-    Holds the source's lock from start to end of the run, clears what killed runs left, and
-    carries the settings of this run, which the Launchpad lets a person change.
+    Holds the source's lock from start to end of the run, clears what killed and old runs left,
+    and carries the settings of this run, which the Launchpad lets a person change.
     """
 
     source_name: str = Field(description="Name of the source, as in data/sources/<name>.yml")
@@ -80,7 +81,14 @@ class SourceRun(dg.ConfigurableResource[Run]):
             for run_id in fail_dead_runs(paths, context.instance):
                 log.warning(f"Run {run_id} had died; it is marked as failed.")
             recover(paths)
-            yield self._answers(paths, requested_at(context.run, context.instance))
+            run = self._answers(paths, requested_at(context.run, context.instance))
+            kept = run.source.settings
+            try:
+                prune(paths, context.instance, days=kept.kept_days, count=kept.kept_runs)
+            except Exception as error:
+                # Old logs are no reason for a morning without a release; the next run tries again.
+                log.warning(f"What old runs left could not be deleted: {error}")
+            yield run
 
     def _answers(self, paths: SourcePaths, now: datetime) -> Run:
         source = load_source(paths)

@@ -7,7 +7,7 @@ nothing without passing ones of both gates.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -208,6 +208,35 @@ def record_verdict(
             insert(con, "warehouse.audit.gate_results", row)
         con.execute("commit")
     return is_passed
+
+
+def prune_verdicts(paths: SourcePaths, before: datetime, count: int) -> None:
+    """Delete old verdicts and the results behind them, but never those of the last runs.
+
+    Those of a release that was published are in its own file and in the state.
+    """
+    if not paths.warehouse.exists():
+        return
+    moment = before.astimezone(UTC).replace(tzinfo=None)
+    with connect(paths, MEMORY) as con:
+        attach(con, paths.warehouse, "warehouse")
+        try:
+            old = con.execute(
+                "select run_id from warehouse.audit.verdicts group by run_id "
+                "having max(evaluated_at) < ? and run_id not in (select run_id from "
+                "warehouse.audit.verdicts group by run_id order by max(rowid) desc limit ?)",
+                [moment, count],
+            ).fetchall()
+        except duckdb.CatalogException:
+            return
+        if old:
+            runs = [[run_id for (run_id,) in old]]
+            con.execute("begin")
+            for table in ("verdicts", "gate_results"):
+                con.execute(
+                    f"delete from warehouse.audit.{table} where list_contains(?, run_id)", runs
+                )
+            con.execute("commit")
 
 
 def latest_verdict(

@@ -1,5 +1,6 @@
 """The dbt project as Dagster sees it: its manifest, and what of it is published."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -88,16 +89,20 @@ def default_variables() -> dict[str, Any]:
 def parsed_project(variables: Mapping[str, Any]) -> Path:
     """Return the file of the project as dbt parses it with these variables, there or not yet.
 
-    One that is older than a model is removed. Models read variables when they are compiled, so that
-    one parsed project serves every source and day. Parsing itself asks only how `int_silences` is
-    stored: as a view where purchases alone count and no season does.
+    All that are older than a model are removed, also those of versions no longer in use. Models
+    read variables when they are compiled, so that one parsed project serves every source and day.
+    Parsing itself asks only how `int_silences` is stored: as a view where purchases alone count and
+    no season does.
     """
     methods = {definition["method"] for definition in variables["churn_definitions"]}
     is_projection = variables["churn_basis"] == "purchase" and "season" not in methods
     asked = f"{metadata.version('dbt-core')} {is_projection}"
     file = MANIFEST.with_name(f"parsed-{hashlib.sha256(asked.encode()).hexdigest()[:8]}.msgpack")
-    if file.exists() and file.stat().st_mtime < _changed_at():
-        file.unlink(missing_ok=True)
+    changed_at = _changed_at()
+    for parsed in MANIFEST.parent.glob("parsed-*.msgpack"):
+        with contextlib.suppress(FileNotFoundError):  # Another source's run may be quicker.
+            if parsed.stat().st_mtime < changed_at:
+                parsed.unlink()
     return file
 
 

@@ -63,7 +63,7 @@ def publish(paths: SourcePaths, *, make_current: bool, keep: int = KEPT_RELEASES
     Args:
         paths: Folders of the source.
         make_current: Whether readers shall see it; otherwise it is only kept.
-        keep: How many releases to keep on disk; the current one is kept in any case.
+        keep: How many former releases to keep on disk to roll back to, beside the current one.
 
     Returns:
         The release. If one with the same id is already kept, that one stays as it is.
@@ -277,10 +277,16 @@ def _switch_back(
 
 
 def _prune(con: duckdb.DuckDBPyConnection, paths: SourcePaths, keep: int, published: str) -> None:
-    """Delete the files of all but the last releases, never the current or the published one."""
-    kept = [release for release in recorded_releases(con, paths) if release.is_kept]
-    for release in kept[max(keep, 1) :]:
-        if not release.is_current and release.release_id != published:
+    """Delete releases beyond the last ones to roll back to, never the current or published one.
+
+    Those that readers never saw, or that were rolled back from, are counted apart: they must not
+    push out what there is to roll back to.
+    """
+    former = [one for one in recorded_releases(con, paths) if one.is_kept and not one.is_current]
+    usable = [one for one in former if one.was_current and not one.is_rolled_back]
+    others = [one for one in former if one not in usable]
+    for release in (*usable[keep:], *others[keep:]):
+        if release.release_id != published:
             remove(paths.releases / release.release_id)
 
 

@@ -19,6 +19,26 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine
 
 # How long a write waits for another process's, the UI's for instance.
 PATIENCE_SECONDS = 30
+_IS_LATER = """select 1 from event_logs later where later.asset_key = event_logs.asset_key
+    and later.dagster_event_type = 'ASSET_MATERIALIZATION'
+    and later.partition is event_logs.partition and later.id > event_logs.id"""
+_IS_LATER_CHECK = """select 1 from asset_check_executions later
+    where later.asset_key = asset_check_executions.asset_key
+    and later.check_name = asset_check_executions.check_name
+    and later.partition is asset_check_executions.partition
+    and later.id > asset_check_executions.id"""
+# What a run and those before it have left in the index and nothing is read from any more.
+FORGET_RUN = (
+    f"""delete from event_logs where dagster_event_type = 'ASSET_MATERIALIZATION'
+    and exists ({_IS_LATER} and later.run_id = :run_id)""",
+    f"""delete from event_logs where run_id = :run_id
+    and (dagster_event_type is not 'ASSET_MATERIALIZATION' or exists ({_IS_LATER}))""",
+    f"""delete from asset_check_executions
+    where exists ({_IS_LATER_CHECK} and later.run_id = :run_id)""",
+    f"""delete from asset_check_executions where run_id = :run_id
+    and exists ({_IS_LATER_CHECK})""",
+    "delete from asset_event_tags where event_id not in (select id from event_logs)",
+)
 
 
 class EventLog(SqliteEventLogStorage):
@@ -54,6 +74,23 @@ class EventLog(SqliteEventLogStorage):
                     self.store_event(event)
             finally:
                 self._held = {}
+
+    def delete_events(self, run_id: str) -> None:
+        """Delete a run's events, but for those that later pages and calendars are read from.
+
+        Those are the last materialisation of each asset and day, without which Dagster takes the
+        day for never loaded, and the last execution of each check. They go with the deletion of a
+        later run that has newer ones, so that runs are to be deleted oldest first.
+        """
+        with self._connect(INDEX_SHARD_NAME) as index:
+            for statement in FORGET_RUN:
+                index.exec_driver_sql(statement, {"run_id": run_id})
+        if self.supports_global_concurrency_limits:
+            self.free_concurrency_slots_for_run(run_id)
+        # The file comes last: it shows, after a kill, that something is still to be deleted.
+        self._engines.pop(run_id, None)
+        for ending in ("-wal", "-shm", "-journal", ""):
+            Path(f"{self.path_for_shard(run_id)}{ending}").unlink(missing_ok=True)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

@@ -113,6 +113,8 @@ def test_settings_fingerprint_follows_what_decides_a_release(tmp_path: Path) -> 
     assert read(tmp_path, changed("0.3", "0.4")).settings_fingerprint() != first
     other = GOOD + "churn_definition: {method: fixed, lost_days: 91}\n"
     assert read(tmp_path, other).settings_fingerprint() != first
+    kept = GOOD + "settings: {kept_releases: 1, kept_days: 0, kept_runs: 1}\n"
+    assert read(tmp_path, kept).settings_fingerprint() == first
 
 
 def test_settings_fingerprint_follows_the_preset(

@@ -120,19 +120,34 @@ def test_prune_keeps_the_last_and_the_current(paths):
 def test_a_pruned_release_can_be_built_again(paths):
     first = release(paths, "a", keep=1)
     release(paths, "b", keep=1)
+    release(paths, "c", keep=1)
     assert find_release(paths, first.release_id) is None
     again = release(paths, "a", keep=1)
     assert again.release_id == first.release_id
     assert again.published_at > first.published_at
     assert read_whole(paths) == "a"
-    assert [r.is_current for r in list_releases(paths)] == [True, False]
+    assert [r.is_current for r in list_releases(paths)] == [True, False, False]
     assert query(paths.state, "select count(*), count(distinct release_id) from releases") == [
-        (2, 2)
+        (3, 3)
     ]
-    release(paths, "c", keep=1)
+    release(paths, "d", keep=1)
     assert query(
         paths.published_file, "select count(*), count(distinct release_id) from releases"
-    ) == [(3, 3)]
+    ) == [(4, 4)]
+
+
+def test_as_many_former_releases_as_said_stay_beside_the_current_one(paths):
+    ids = [release(paths, marker, keep=3).release_id for marker in "abcde"]
+    assert {path.name for path in paths.releases.iterdir()} == set(ids[1:])
+    for former in reversed(ids[1:4]):
+        assert rollback(paths).release_id == former
+
+
+def test_releases_of_past_days_push_out_nothing_to_roll_back_to(paths):
+    ids = [release(paths, marker, keep=2).release_id for marker in "abc"]
+    ids += [release(paths, marker, keep=2, make_current=False).release_id for marker in "defg"]
+    assert {path.name for path in paths.releases.iterdir()} == {*ids[:3], *ids[5:]}
+    assert [rollback(paths).release_id, rollback(paths).release_id] == [ids[1], ids[0]]
 
 
 def test_readers_see_neither_failure_nor_mixture_during_fifty_switches(paths, tmp_path):
@@ -149,7 +164,7 @@ def test_readers_see_neither_failure_nor_mixture_during_fifty_switches(paths, tm
             pass
         switches = 0
         for number in range(10):
-            # Only two are kept, so the reader's first release is deleted under its hands.
+            # Only two former ones are kept, so the reader's first release is deleted under its hands.
             newest = release(paths, f"m{number}", keep=2)
             switches += 1
             for _ in range(2):
