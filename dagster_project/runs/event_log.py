@@ -1,12 +1,14 @@
-"""Dagster's event log, quick enough for a first load and for a run of hundreds of checks.
+"""Dagster's event log: quick enough for a first load and hundreds of checks; tells of a run's end.
 
 A first load stores two events a day, and Dagster opens, compiles and commits three times for each:
 for a year and a half of days that takes longer than all the rest of the run. Every other event
 would set up the database library anew.
 """
 
+import logging
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,9 @@ from dagster import EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from sqlalchemy import Connection, Engine, NullPool, create_engine
+
+from dagster_project.paths import SourcePaths
+from dagster_project.runs.run_notices import WITNESSES, is_awaited, tell_of_run
 
 # How long a write waits for another process's, the UI's for instance.
 PATIENCE_SECONDS = 30
@@ -44,6 +49,12 @@ class EventLog(SqliteEventLogStorage):
         folder = Path(os.environ["DAGSTER_HOME"]) / "history" / "runs"
         return cls(str(folder), inst_data, **config_value)
 
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event; tell a person if it ends a run, see `run_notices`."""
+        super().store_event(event)
+        if not self._held:
+            self._tell(event)
+
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of one run, all or none."""
         thread, run_id = threading.get_ident(), events[0].run_id
@@ -54,6 +65,28 @@ class EventLog(SqliteEventLogStorage):
                     self.store_event(event)
             finally:
                 self._held = {}
+        # Not before all is stored: telling may take seconds, and nobody else could write.
+        for event in events:
+            self._tell(event)
+
+    def _tell(self, event: EventLogEntry) -> None:
+        """Tell of the run that an event ends; what went wrong with it is said in the run's log."""
+        if not event.is_dagster_event or not is_awaited(event.get_dagster_event()):
+            return
+        home = Path(self._base_dir).parents[1]
+        paths = SourcePaths(home.parents[1], home.name)
+        stored = self.get_logs_for_run(event.run_id, of_type=set(WITNESSES))
+        for line in tell_of_run(paths, event.run_id, [e.get_dagster_event() for e in stored]):
+            super().store_event(
+                EventLogEntry(
+                    error_info=None,
+                    level=logging.WARNING,
+                    user_message=line,
+                    run_id=event.run_id,
+                    timestamp=time.time(),
+                    job_name=event.job_name,
+                )
+            )
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
