@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from dagster_project.notices.deliver import NO_ANSWER
 from dagster_project.paths import PROJECT_DIR, setting
 
 NOTIFY_URLS = "WINBACK_NOTIFY_URLS"
@@ -26,7 +27,6 @@ REST_SECONDS = 3600.0
 # Addresses stand one after another, with spaces or commas between.
 BETWEEN = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9]*://)")
 KIND = re.compile(r"[A-Za-z][A-Za-z0-9]*(?=://)")
-NO_ANSWER = f"no answer within {SECONDS:.0f} seconds"
 
 # Addresses that did not answer, each with the time at which it is tried again.
 _resting: dict[str, float] = {}
@@ -80,12 +80,9 @@ def send(notices: Sequence[Notice], seconds: float = SECONDS) -> list[Delivery]:
     ]
 
 
-def _send_to(
-    to: Sequence[str], notices: Sequence[Notice], ends: float
-) -> dict[str, str | None]:
+def _send_to(to: Sequence[str], notices: Sequence[Notice], ends: float) -> dict[str, str | None]:
     """Return the fault of each address, None where it took every notice."""
     faults: dict[str, str | None] = dict.fromkeys(to, NO_ANSWER)
-    # What the other process answers goes to a file, which is read even if it has to be ended.
     work = {
         "addresses": list(to),
         "notices": [asdict(notice) for notice in notices],

@@ -11,7 +11,10 @@ import threading
 import time
 from typing import Any
 
+NO_ANSWER = "no answer in time"
 REFUSED = "refused or not reachable"
+# A failure after so long is one of waiting; the library gives up by itself after some seconds.
+SLOW_SECONDS = 2.0
 NOT_UNDERSTOOD = "not understood; see the URLs in docs/running.md"
 # The library's words for how good or bad news are.
 TONES = {
@@ -43,26 +46,23 @@ def main() -> None:
 def _deliver(place: int, address: str, notices: list[dict[str, Any]]) -> None:
     import apprise
 
-    fault = None
+    started = time.monotonic()
     try:
         service = apprise.Apprise.instantiate(address)
-        if service is None:
-            fault = NOT_UNDERSTOOD
-        elif not all(
-            [
-                service.notify(
-                    title=notice["title"],
-                    body=notice["body"],
-                    notify_type=apprise.NotifyType(TONES.get(notice["kind"], "info")),
-                    body_format=apprise.NotifyFormat.TEXT,
-                )
-                for notice in notices
-            ]
-        ):
-            fault = REFUSED
+        fault = None if service else NOT_UNDERSTOOD
+        for notice in notices if service else ():
+            is_taken = service.notify(
+                title=notice["title"],
+                body=notice["body"],
+                notify_type=apprise.NotifyType(TONES.get(notice["kind"], "info")),
+                body_format=apprise.NotifyFormat.TEXT,
+            )
+            fault = fault if is_taken else REFUSED
     except Exception:
         # Whatever a service raises may quote its address.
         fault = REFUSED
+    if fault == REFUSED and time.monotonic() - started > SLOW_SECONDS:
+        fault = NO_ANSWER
     # In one piece: several threads answer.
     sys.stdout.write(json.dumps({"place": place, "fault": fault}) + "\n")
     sys.stdout.flush()

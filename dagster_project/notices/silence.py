@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 
 import duckdb
 
@@ -40,7 +41,7 @@ def silence_after(with_data: Collection[date], last_complete: date) -> Silence |
         return None
     last = days[-1]
     recent = [day for day in days if day > last - timedelta(days=PATTERN_DAYS)]
-    silences = [(day - former).days - 1 for former, day in zip(recent, recent[1:], strict=False)]
+    silences = [(day - former).days - 1 for former, day in pairwise(recent)]
     limit = max(LEAST_LIMIT_DAYS, TIMES * max(silences, default=0))
     return Silence(last, (last_complete - last).days, limit)
 

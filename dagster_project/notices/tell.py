@@ -157,7 +157,9 @@ def _tell(paths: SourcePaths, happened: Trouble | Well | None, ends: float) -> l
         if after != told and (not notices or any(d.fault is None for d in deliveries)):
             write_json(paths.notices, asdict(after))
     kinds = ", ".join(notice.kind for notice in notices)
-    return [f"Notice ({kinds}) not delivered to {d.name}: {d.fault}." for d in deliveries if d.fault]
+    return [
+        f"Notice ({kinds}) not delivered to {d.name}: {d.fault}." for d in deliveries if d.fault
+    ]
 
 
 def _read(paths: SourcePaths) -> Told:

@@ -14,16 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dagster import EventLogEntry
+from dagster import DagsterEventType, EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
+from dagster_project.notices.addresses import addresses
 from dagster_project.paths import SourcePaths
-from dagster_project.runs.run_notices import WITNESSES, is_awaited, tell_of_run
 
 # How long a write waits for another process's, the UI's for instance.
 PATIENCE_SECONDS = 30
+# The events that end a run, but for a person's own "Terminate".
+ENDS = frozenset({DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE})
 
 
 class EventLog(SqliteEventLogStorage):
@@ -34,6 +36,9 @@ class EventLog(SqliteEventLogStorage):
         self._engines: dict[str, Engine] = {}
         self._has_index_columns: bool | None = None
         self._tables: set[str] = set()
+        # `<data dir>/dagster/<source>/history/runs`, see `SourcePaths.dagster_home`.
+        home = Path(base_dir).parents[1]
+        self._paths = SourcePaths(home.parents[1], home.name)
         super().__init__(base_dir, inst_data)
         # Of the same thread a batch holds the file of its run and the index at once.
         self._db_lock = threading.RLock()
@@ -52,8 +57,8 @@ class EventLog(SqliteEventLogStorage):
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event; tell a person if it ends a run, see `run_notices`."""
         super().store_event(event)
-        if not self._held:
-            self._tell(event)
+        if (threading.get_ident(), event.run_id) not in self._held:
+            self.tell(event)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of one run, all or none."""
@@ -67,16 +72,18 @@ class EventLog(SqliteEventLogStorage):
                 self._held = {}
         # Not before all is stored: telling may take seconds, and nobody else could write.
         for event in events:
-            self._tell(event)
+            self.tell(event)
 
-    def _tell(self, event: EventLogEntry) -> None:
+    def tell(self, event: EventLogEntry) -> None:
         """Tell of the run that an event ends; what went wrong with it is said in the run's log."""
-        if not event.is_dagster_event or not is_awaited(event.get_dagster_event()):
+        if event.dagster_event_type not in ENDS or not addresses():
             return
-        home = Path(self._base_dir).parents[1]
-        paths = SourcePaths(home.parents[1], home.name)
+        # Not before it is needed: every process of Dagster has this module.
+        from dagster_project.runs.run_notices import WITNESSES, tell_of_run
+
         stored = self.get_logs_for_run(event.run_id, of_type=set(WITNESSES))
-        for line in tell_of_run(paths, event.run_id, [e.get_dagster_event() for e in stored]):
+        events = [entry.get_dagster_event() for entry in stored]
+        for line in tell_of_run(self._paths, event.run_id, events):
             super().store_event(
                 EventLogEntry(
                     error_info=None,

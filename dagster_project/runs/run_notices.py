@@ -1,7 +1,7 @@
 """What a person is told of a run of Dagster, read from its own events when its last one is stored.
 
-The event log is the one place that every run's end passes: of the command line, the UI, the schedule
-and the sensor, of a run that another process found dead, and of one that never started.
+The event log is the one place that every run's end passes: of the command line, the UI, the
+schedule and the sensor, of a run that another process found dead, and of one that never started.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,11 +12,9 @@ import dagster as dg
 from dagster_project.errors import ConfigurationError, GateBlockedError
 from dagster_project.gates.outcomes import without_values
 from dagster_project.gates.verdicts import judged_input
-from dagster_project.notices.addresses import addresses
 from dagster_project.notices.tell import Trouble, Well, first_line, tell
 from dagster_project.paths import SourcePaths
 
-ENDS = frozenset({dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE})
 # What is read of a run that has ended.
 WITNESSES = frozenset(
     {
@@ -29,11 +27,6 @@ WITNESSES = frozenset(
 CURRENT, CANDIDATE = dg.AssetKey(["release", "current"]), dg.AssetKey(["release", "candidate"])
 TRANSACTIONS = dg.AssetKey(["raw", "transactions"])
 ERROR = "ERROR"
-
-
-def is_awaited(event: dg.DagsterEvent) -> bool:
-    """Return whether an event ends a run of which someone wants to be told."""
-    return event.event_type in ENDS and bool(addresses())
 
 
 def tell_of_run(paths: SourcePaths, run_id: str, events: Sequence[dg.DagsterEvent]) -> list[str]:
@@ -51,9 +44,7 @@ def what_happened(
     paths: SourcePaths, run_id: str, events: Sequence[dg.DagsterEvent]
 ) -> Trouble | Well | None:
     """Return what became of a run; None if it was of assets that publish nothing."""
-    where = (
-        f"Run {run_id}; see its page in the Dagster UI (`winback ui --source {paths.source}`)"
-    )
+    where = f"Run {run_id}; see its page in the Dagster UI (`winback ui --source {paths.source}`)"
     message = _gates_message(events)
     if message is not None:
         sentence = without_values(message) or "A gate refused what would have been published."
@@ -64,9 +55,7 @@ def what_happened(
         )
     if any(event.event_type == dg.DagsterEventType.RUN_FAILURE for event in events):
         cause, sentence = _failure(events)
-        return Trouble(
-            "failed", cause, f"{sentence}\nThe former release stands.\n{where}."
-        )
+        return Trouble("failed", cause, f"{sentence}\nThe former release stands.\n{where}.")
     published = _materialized(events, CURRENT)
     if not published or not published["is_current"]:
         return None
