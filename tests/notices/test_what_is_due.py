@@ -38,6 +38,7 @@ def paths(tmp_path: Path) -> SourcePaths:
     [
         ([A, A, B, B, A], ["published", "published", "published"]),
         ([A, NOTHING_NEW, NOTHING_NEW], ["published"]),
+        # Nobody is told of a release that was there before the first notice.
         ([NOTHING_NEW, A], []),
         ([BLOCKED, BLOCKED, BLOCKED_TOO], ["blocked", "blocked"]),
         ([A, BLOCKED, FAILED, BLOCKED, A, A], ["published", "blocked", "failed", "recovered"]),
@@ -61,10 +62,6 @@ def test_an_event_is_told_once(events: list, kinds: list[str]) -> None:
         happened, silence = event if isinstance(event, tuple) else (event, None)
         notices, told = due(told, "shop", happened, silence)
         found += [notice.kind for notice in notices]
-    if events[0] is NOTHING_NEW:
-        # Nobody is told of a release that was there before the first notice.
-        assert found == kinds
-        return
     assert found == kinds
 
 
@@ -121,9 +118,8 @@ def test_no_fault_of_a_notice_harms_the_run(
     paths: SourcePaths, box: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths.data_dir.joinpath("state").write_text("a file where a folder should be")
-    assert tell(paths, A) == ["Notice not sent: FileExistsError."] or tell(paths, A) == [
-        "Notice not sent: NotADirectoryError."
-    ]
+    (line,) = tell(paths, A)
+    assert line in ("Notice not sent: FileExistsError.", "Notice not sent: NotADirectoryError.")
     assert box.posted == []
 
 
@@ -151,7 +147,7 @@ def test_a_typo_in_the_sources_file_is_told_by_the_command_line(
         outcome = winback("run", "--source", "shop", data_dir=paths.data_dir, **notify(box))
         assert outcome.code == 2
     assert box.kinds() == ["failed"]
-    assert "currncy" in box.posted[0][1]
+    assert "shop.yml, currency: is missing; add it\n" in box.posted[0][1]
 
 
 def notify(box: Mailbox) -> dict[str, str]:

@@ -13,7 +13,10 @@ from support.mailbox import SECRET, Mailbox, dead_end
 from support.mailbox import box as box
 from support.shop import LIVE_YML, make_shop
 
+from dagster_project.config.source import load_source
 from dagster_project.defs.assets import common
+from dagster_project.defs.schedules import morning_schedule
+from dagster_project.defs.sensors import landing_sensor
 from dagster_project.errors import ConfigurationError, GateBlockedError
 from dagster_project.gates.outcomes import Outcome, blocked_message
 from dagster_project.loading.raw_tables import prepare_raw
@@ -211,9 +214,36 @@ def test_an_address_that_swallows_delays_a_run_by_ten_seconds_and_is_named_in_it
         run_id = run(instance, is_blocked=True)
         assert time.monotonic() - started < silent_seconds + 11
     texts = [entry.user_message for entry in instance.all_logs(run_id)]
-    assert [text for text in texts if text.startswith("Notice")] == ["Notice (blocked) not delivered to address 1 (json): no answer in time."]
+    assert [text for text in texts if text.startswith("Notice")] == [
+        "Notice (blocked) not delivered to address 1 (json): no answer in time."
+    ]
     assert SECRET not in repr(instance.all_logs(run_id))
     assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.FAILURE
+
+
+def test_ticks_tell_what_never_becomes_a_run(
+    paths: SourcePaths, instance: dg.DagsterInstance, box: Mailbox
+) -> None:
+    source = load_source(paths)
+    sensor, schedule = landing_sensor(source, paths), morning_schedule(source, paths)
+
+    def look() -> None:
+        sensor.evaluate_tick(dg.build_sensor_context(instance=instance))
+
+    arrive(paths, days_ago=30)
+    look()
+    look()
+    assert box.kinds() == ["late"]
+    file = paths.data_dir / "sources" / f"{paths.source}.yml"
+    file.write_text(file.read_text().replace("currency:", "currncy:"))
+    morning = dg.build_schedule_context(
+        instance=instance, scheduled_execution_time=datetime(2024, 4, 1, tzinfo=UTC)
+    )
+    with pytest.raises(Exception, match="currency: is missing"):
+        schedule.evaluate_tick(morning)
+    with pytest.raises(Exception, match="currency: is missing"):
+        look()
+    assert box.kinds() == ["late", "failed"]
 
 
 def test_the_assets_that_are_read_are_ours() -> None:
