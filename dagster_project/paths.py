@@ -75,6 +75,11 @@ class SourcePaths:
         return self.data_dir / "state" / self.source / "pseudonym.key"
 
     @property
+    def notices(self) -> Path:
+        """What a person has been told of this source, so that nothing is told twice."""
+        return self.data_dir / "state" / self.source / "notices.json"
+
+    @property
     def published(self) -> Path:
         """Folder that readers open: fixed links and the kept releases."""
         return self.data_dir / "published" / self.source

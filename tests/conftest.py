@@ -9,6 +9,9 @@ from support.shop import SHOP, Outcome, copy_data, make_shop, run_once
 
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 
+# No test tells anyone, whatever a developer's own `.env` says.
+os.environ["WINBACK_NOTIFY_URLS"] = ""
+
 pytest_plugins = ("support.fuzzing",)
 
 

@@ -117,6 +117,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(rollback)
     rollback.set_defaults(command=_rollback)
 
+    notify = commands.add_parser(
+        "notify",
+        help="try the addresses in WINBACK_NOTIFY_URLS, to which notices of runs go",
+        description="Notices go to the addresses in WINBACK_NOTIFY_URLS, from the environment or "
+        ".env: URLs with spaces between, such as mailto://, slack://, workflows:// (Teams), "
+        "wecombot://, dingtalk://, feishu:// or json:// (a webhook). See docs/running.md.",
+    )
+    notify.add_argument(
+        "--test",
+        action="store_true",
+        required=True,
+        help="send one notice to each address and say whether it was taken",
+    )
+    _add_common(notify)
+    notify.set_defaults(command=_notify)
+
     ui = commands.add_parser("ui", help="open the Dagster UI of a source")
     _add_common(ui)
     ui.add_argument("--port", type=int, default=3000)
@@ -154,9 +170,11 @@ def _say(text: str) -> None:
 def _run(parsed: argparse.Namespace) -> None:
     from dagster_project.cli import run, summary
     from dagster_project.config.source import load_source
+    from dagster_project.notices.tell import telling_failures
 
     paths = _paths(parsed)
-    source = load_source(paths)
+    with telling_failures(paths):
+        source = load_source(paths)
     run.prepare_dagster_home(paths)
     release, is_new = run.run(
         source,
@@ -272,6 +290,26 @@ def _rollback(parsed: argparse.Namespace) -> None:
         recover(paths)
         release = rollback(paths, parsed.release_id)
     print(f"{release.release_id} (as of {release.as_of}) is current.")
+
+
+def _notify(parsed: argparse.Namespace) -> None:
+    from dagster_project.config.source import load_source
+    from dagster_project.notices.addresses import NOTIFY_URLS, Notice, send
+
+    paths = _paths(parsed)
+    load_source(paths)
+    text = f"A test of the notices of {paths.source}; nothing has happened."
+    deliveries = send([Notice("test", f"winback {paths.source}: test", text)])
+    if not deliveries:
+        raise ConfigurationError(
+            f"{NOTIFY_URLS} is not set, so nobody is told; write it into .env or the environment "
+            "(docs/running.md has examples)."
+        )
+    for delivery in deliveries:
+        print(f"{delivery.name}: {delivery.fault or 'taken'}")
+    faulty = sum(delivery.fault is not None for delivery in deliveries)
+    if faulty:
+        raise WinbackError(f"{faulty} of {len(deliveries)} addresses did not take the notice.")
 
 
 def _ui(parsed: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 
 from dagster_project.config.source import Source
 from dagster_project.errors import WinbackError
+from dagster_project.notices.tell import Well, tell, telling_failures
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 from dagster_project.release.identity import code_version, raw_input, release_identity
 from dagster_project.release.publish import recover, switch_to
@@ -38,17 +39,16 @@ def run(
     now = datetime.now(UTC)
     as_of_date = planning.resolve_as_of(source, as_of, now)
     with source_lock(paths, say):
-        recover(paths)
-        plan = planning.plan_load(paths, source, now, full_refresh=full_refresh)
-        if not plan.has_changes:
-            with connect(paths, read_only=True) as connection:
-                inputs = [raw_input(connection)]
-            identity = release_identity(source, as_of_date, code_version(), inputs)
-            built = find_release(paths, identity.release_id)
-            if built is not None:
-                if publish and not built.is_current:
-                    built = switch_to(paths, built.release_id)
-                return built, False
+        with telling_failures(paths):
+            recover(paths)
+            plan = planning.plan_load(paths, source, now, full_refresh=full_refresh)
+            built = None if plan.has_changes else _find_built(source, paths, as_of_date)
+        if built is not None:
+            if publish and not built.is_current:
+                built = switch_to(paths, built.release_id)
+            if built.is_current:
+                tell(paths, Well(built.release_id, "Nothing new to publish.", is_new=False))
+            return built, False
         say(f"Starting {source.name} as of {as_of_date}; days {plan.first} to {plan.last}.")
         settings = {"publish": publish, "full_refresh": full_refresh}
         release_id = _execute(source, paths, plan, as_of_date, settings)
@@ -56,6 +56,14 @@ def run(
         if release is None:
             raise WinbackError(f"The run ended without the release {release_id}.")
         return release, True
+
+
+def _find_built(source: Source, paths: SourcePaths, as_of: date) -> Release | None:
+    """Return the kept release of what is loaded, if there is one."""
+    with connect(paths, read_only=True) as connection:
+        inputs = [raw_input(connection)]
+    identity = release_identity(source, as_of, code_version(), inputs)
+    return find_release(paths, identity.release_id)
 
 
 def prepare_dagster_home(paths: SourcePaths) -> None:

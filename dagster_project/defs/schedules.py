@@ -6,6 +6,7 @@ import dagster as dg
 
 from dagster_project.config.source import Source, load_source
 from dagster_project.defs.jobs import DAILY, request
+from dagster_project.notices.tell import telling_failures
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.planning import plan_load
 
@@ -25,7 +26,8 @@ def morning_schedule(source: Source, paths: SourcePaths) -> dg.ScheduleDefinitio
     )
     def morning_run(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         day = f"{context.scheduled_execution_time:%Y-%m-%d}"
-        plan = plan_load(paths, load_source(paths), datetime.now(UTC))
+        with telling_failures(paths):
+            plan = plan_load(paths, load_source(paths), datetime.now(UTC))
         return dg.RunRequest(run_key=day, **request(plan))
 
     return morning_run

@@ -9,6 +9,7 @@ from dagster_project.config.source import Source, load_source
 from dagster_project.defs.jobs import DAILY, request
 from dagster_project.errors import WinbackError
 from dagster_project.loading.files import find_files
+from dagster_project.notices.tell import tell, telling_failures
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.planning import plan_load
 
@@ -29,7 +30,10 @@ def landing_sensor(source: Source, paths: SourcePaths) -> dg.SensorDefinition:
         ),
     )
     def landing_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        config = load_source(paths)
+        with telling_failures(paths):
+            config = load_source(paths)
+        # Where nothing arrives no run starts that would notice.
+        tell(paths)
         try:
             seen = _signature(config, paths)
         except WinbackError as error:

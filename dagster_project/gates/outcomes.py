@@ -3,11 +3,18 @@
 Reads results as Great Expectations stores them (JSON), so nothing here loads it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from dagster_project.errors import WinbackError
+
+# The lines of `blocked_message` that quote nothing of the data, up to where they would.
+_WITHOUT_VALUES = re.compile(
+    r"(?:raw|release) gate, \w+: \w+ failed$|  (?:expected|mend): .*|"
+    r"  unexpected: [\d,]+ of [\d,]*\d"
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,12 @@ def blocked_message(outcomes: Iterable[Outcome]) -> str:
             f"  mend:       {outcome.mend}",
         )
     )
+
+
+def without_values(message: str) -> str:
+    """Return a gate's message without what was observed and the examples, to leave the house."""
+    found = (_WITHOUT_VALUES.match(line) for line in message.splitlines())
+    return "\n".join(line[0] for line in found if line)
 
 
 def first_line(text: str) -> str:

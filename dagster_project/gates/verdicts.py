@@ -270,6 +270,23 @@ def failures(con: duckdb.DuckDBPyConnection, verdict: RecordedVerdict) -> list[s
     ]
 
 
+def judged_input(paths: SourcePaths, run_id: str) -> str:
+    """Return the fingerprint of the raw data that a run's last gate judged; empty if none did.
+
+    Asked when the run has ended: another program that holds the warehouse is not waited for.
+    """
+    try:
+        with duckdb.connect(str(paths.warehouse), read_only=True) as con:
+            found = con.execute(
+                "select fingerprint from audit.verdicts where run_id = ? "
+                "order by rowid desc limit 1",
+                [run_id],
+            ).fetchone()
+    except duckdb.Error:
+        return ""
+    return found[0] if found else ""
+
+
 def read_raw_verdicts(paths: SourcePaths, subject: str) -> list[TableVerdict]:
     """Return what the raw gate found last, read again with all outcomes.
 

@@ -1,21 +1,26 @@
-"""Dagster's event log, quick enough for a first load and for a run of hundreds of checks.
+"""Dagster's event log: quick enough for a first load and hundreds of checks; tells of a run's end.
 
 A first load stores two events a day, and Dagster opens, compiles and commits three times for each:
 for a year and a half of days that takes longer than all the rest of the run. Every other event
 would set up the database library anew.
 """
 
+import logging
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dagster import EventLogEntry
+from dagster import DagsterEventType, EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from sqlalchemy import Connection, Engine, NullPool, create_engine
+
+from dagster_project.notices.addresses import addresses
+from dagster_project.paths import SourcePaths
 
 # How long a write waits for another process's, the UI's for instance.
 PATIENCE_SECONDS = 30
@@ -39,6 +44,8 @@ FORGET_RUN = (
     and exists ({_IS_LATER_CHECK})""",
     "delete from asset_event_tags where event_id not in (select id from event_logs)",
 )
+# The events that end a run, but for a person's own "Terminate".
+ENDS = frozenset({DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE})
 
 
 class EventLog(SqliteEventLogStorage):
@@ -49,6 +56,9 @@ class EventLog(SqliteEventLogStorage):
         self._engines: dict[str, Engine] = {}
         self._has_index_columns: bool | None = None
         self._tables: set[str] = set()
+        # `<data dir>/dagster/<source>/history/runs`, see `SourcePaths.dagster_home`.
+        home = Path(base_dir).parents[1]
+        self._paths = SourcePaths(home.parents[1], home.name)
         super().__init__(base_dir, inst_data)
         # Of the same thread a batch holds the file of its run and the index at once.
         self._db_lock = threading.RLock()
@@ -64,6 +74,12 @@ class EventLog(SqliteEventLogStorage):
         folder = Path(os.environ["DAGSTER_HOME"]) / "history" / "runs"
         return cls(str(folder), inst_data, **config_value)
 
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event; tell a person if it ends a run, see `run_notices`."""
+        super().store_event(event)
+        if (threading.get_ident(), event.run_id) not in self._held:
+            self.tell(event)
+
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of one run, all or none."""
         thread, run_id = threading.get_ident(), events[0].run_id
@@ -74,6 +90,30 @@ class EventLog(SqliteEventLogStorage):
                     self.store_event(event)
             finally:
                 self._held = {}
+        # Not before all is stored: telling may take seconds, and nobody else could write.
+        for event in events:
+            self.tell(event)
+
+    def tell(self, event: EventLogEntry) -> None:
+        """Tell of the run that an event ends; what went wrong with it is said in the run's log."""
+        if event.dagster_event_type not in ENDS or not addresses():
+            return
+        # Not before it is needed: every process of Dagster has this module.
+        from dagster_project.runs.run_notices import WITNESSES, tell_of_run
+
+        stored = self.get_logs_for_run(event.run_id, of_type=set(WITNESSES))
+        events = [entry.get_dagster_event() for entry in stored]
+        for line in tell_of_run(self._paths, event.run_id, events):
+            super().store_event(
+                EventLogEntry(
+                    error_info=None,
+                    level=logging.WARNING,
+                    user_message=line,
+                    run_id=event.run_id,
+                    timestamp=time.time(),
+                    job_name=event.job_name,
+                )
+            )
 
     def delete_events(self, run_id: str) -> None:
         """Delete a run's events, but for those that later pages and calendars are read from.

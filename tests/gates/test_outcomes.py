@@ -1,11 +1,12 @@
 """Outcomes and verdicts: what blocks, in words for a person."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from support.gate_cases import failed, judge_raw, make
 
-from dagster_project.gates.outcomes import TableVerdict, blocked_message
+from dagster_project.gates.outcomes import TableVerdict, blocked_message, without_values
 
 
 def test_only_critical_failures_block(warehouse: Path) -> None:
@@ -22,6 +23,21 @@ def test_only_critical_failures_block(warehouse: Path) -> None:
     for part in ("5.00% of orders.csv", "line 12", "at most 1.00%", "1 of 1", "raw.rejected_rows"):
         assert part in message
     assert "files_still_present" not in message
+
+
+def test_a_message_that_leaves_the_house_quotes_nothing_of_the_data(warehouse: Path) -> None:
+    make(warehouse, "update raw.transactions set line_type = 'gift'")
+    (outcome,) = failed(judge_raw("transactions", warehouse)).values()
+    message = blocked_message([outcome])
+    assert "orders.csv:1" in message
+    assert without_values(message).splitlines() == [
+        f"raw gate, transactions: {outcome.expectation} failed",
+        f"  expected:   {outcome.description}",
+        "  unexpected: 7 of 7",
+        f"  mend:       {outcome.mend}",
+    ]
+    quoted = replace(outcome, observed_value="x\n13912345678 of Ms Li", example_ids=("C1\nC2",))
+    assert without_values(blocked_message([quoted])) == without_values(message)
 
 
 def test_at_most_five_examples_are_kept(warehouse: Path) -> None:

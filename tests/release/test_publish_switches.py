@@ -164,7 +164,7 @@ def test_readers_see_neither_failure_nor_mixture_during_fifty_switches(paths, tm
             pass
         switches = 0
         for number in range(10):
-            # Only two former ones are kept, so the reader's first release is deleted under its hands.
+            # Two former ones are kept, so the reader's first release is deleted under its hands.
             newest = release(paths, f"m{number}", keep=2)
             switches += 1
             for _ in range(2):

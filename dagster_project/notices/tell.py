@@ -1,0 +1,193 @@
+"""Which notices are due after something happened: each event once, kept in the source's state.
+
+Everything here is silent where no address is set, and never raises: a notice must not harm the run
+that it tells of.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from dagster_project.config.source import load_source
+from dagster_project.errors import ConfigurationError, WinbackError
+from dagster_project.files import write_json
+from dagster_project.notices.addresses import SECONDS, Notice, addresses, send
+from dagster_project.notices.silence import Silence, read_silence
+from dagster_project.paths import SourcePaths
+
+LOG = logging.getLogger("winback.notices")
+# For how long one process waits for another that is telling something of the same source.
+PATIENCE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A run that a gate blocked, or that failed; the same `cause` is told once.
+
+    `text` holds counts, ids of runs and the gate's or the configuration's own sentence.
+    """
+
+    kind: Literal["blocked", "failed"]
+    cause: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Well:
+    """A run that published a release, or found nothing new to publish."""
+
+    release_id: str
+    text: str
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Told:
+    """What has been told of a source and is not over; kept from run to run.
+
+    `troubles` are those since a run last went well; `late` is the last day with data before the
+    silence that was told.
+    """
+
+    published: str | None = None
+    troubles: tuple[str, ...] = ()
+    late: str | None = None
+
+
+def due(
+    told: Told, source: str, happened: Trouble | Well | None, silence: Silence | None
+) -> tuple[list[Notice], Told]:
+    """Return the notices that are due, and what will have been told when they have arrived."""
+    notices = []
+
+    def add(kind: str, news: str, text: str) -> None:
+        notices.append(Notice(kind, f"winback {source}: {news}", text))
+
+    if isinstance(happened, Trouble):
+        cause = hashlib.sha256(f"{happened.kind}|{happened.cause}".encode()).hexdigest()[:16]
+        if cause not in told.troubles:
+            add(happened.kind, happened.kind, happened.text)
+            told = replace(told, troubles=(*told.troubles, cause))
+    if silence and silence.is_late and told.late != silence.last_day.isoformat():
+        add(
+            "late",
+            "late",
+            f"Nothing new for {silence.days} days: the last day with data is {silence.last_day}, "
+            f"and this source's pattern allows {silence.limit} days.\n"
+            f"Look whether its files still arrive in the landing folder of {source}; then "
+            f"`winback run --source {source}`.",
+        )
+        told = replace(told, late=silence.last_day.isoformat())
+    if isinstance(happened, Well):
+        has_ended = told.late is not None and silence is not None and not silence.is_late
+        if told.troubles or has_ended:
+            add("recovered", f"recovered, {happened.release_id} is current", happened.text)
+        elif happened.is_new and happened.release_id != told.published:
+            add("published", f"published {happened.release_id}", happened.text)
+        told = Told(happened.release_id, (), None if has_ended else told.late)
+    return notices, told
+
+
+def tell(paths: SourcePaths, happened: Trouble | Well | None = None) -> list[str]:
+    """Tell a person what happened, and whether the source is late, if that is new.
+
+    Ends within ten seconds. What reached no address counts as not told, so that the next run or
+    look tells it if it still holds.
+
+    Returns:
+        A line for the log for each address that did not take a notice, without its secrets.
+    """
+    try:
+        if not addresses():
+            return []
+        faults = _tell(paths, happened, time.monotonic() + SECONDS)
+    except Exception as error:
+        # A notice never harms; what is wrong with it is for the log, which may be read by anyone.
+        faults = [f"Notice not sent: {type(error).__name__}."]
+    for fault in faults:
+        LOG.warning(fault)
+    return faults
+
+
+@contextmanager
+def telling_failures(paths: SourcePaths) -> Iterator[None]:
+    """Tell of what fails before Dagster has a run, whose log would tell it."""
+    try:
+        yield
+    except WinbackError as error:
+        tell(paths, failed_early(error, paths.source))
+        raise
+
+
+def failed_early(error: WinbackError, source: str) -> Trouble:
+    """Return the trouble of an error before a run: only a configuration's fault is quoted."""
+    if isinstance(error, ConfigurationError):
+        text = f"The configuration has a fault: {first_line(str(error))}"
+    else:
+        text = "It failed before its first step, most likely over a file."
+    return Trouble("failed", str(error), f"{text}\nSee: `winback run --source {source}`.")
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a message."""
+    return (text.strip().splitlines() or ["no message"])[0]
+
+
+def _tell(paths: SourcePaths, happened: Trouble | Well | None, ends: float) -> list[str]:
+    silence = None
+    # The source's file may be the very trouble.
+    with contextlib.suppress(WinbackError):
+        source = load_source(paths)
+        silence = read_silence(paths, source, source.last_complete_day(datetime.now(UTC)))
+    with _alone(paths, ends) as is_alone:
+        if not is_alone:
+            return ["Notice not sent: another process is telling of the same source."]
+        told = _read(paths)
+        notices, after = due(told, paths.source, happened, silence)
+        deliveries = send(notices, ends - time.monotonic()) if notices else []
+        if after != told and (not notices or any(d.fault is None for d in deliveries)):
+            write_json(paths.notices, asdict(after))
+    kinds = ", ".join(notice.kind for notice in notices)
+    return [
+        f"Notice ({kinds}) not delivered to {d.name}: {d.fault}." for d in deliveries if d.fault
+    ]
+
+
+def _read(paths: SourcePaths) -> Told:
+    try:
+        kept = json.loads(paths.notices.read_text(encoding="utf-8"))
+        return Told(kept["published"], tuple(kept["troubles"]), kept["late"])
+    except (OSError, ValueError, LookupError, TypeError):
+        # To be told twice is better than not at all.
+        return Told()
+
+
+@contextmanager
+def _alone(paths: SourcePaths, ends: float) -> Iterator[bool]:
+    """Let one process at a time tell of a source; give whether this one may."""
+    paths.notices.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(paths.notices.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    ends = min(ends, time.monotonic() + PATIENCE_SECONDS)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > ends:
+                    yield False
+                    return
+                time.sleep(0.05)
+            else:
+                yield True
+                return
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,181 @@
+"""Which notices are due: each event once, and again only after it was over."""
+
+import json
+import logging
+import os
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from support.mailbox import SECRET, Mailbox, dead_end
+from support.mailbox import box as box
+from support.shop import make_shop, winback
+
+from dagster_project.errors import ConfigurationError, WinbackError
+from dagster_project.notices import addresses
+from dagster_project.notices.silence import Silence
+from dagster_project.notices.tell import Told, Trouble, Well, due, tell, telling_failures
+from dagster_project.paths import SourcePaths
+
+A, B = Well("a", "counts", is_new=True), Well("b", "counts", is_new=True)
+NOTHING_NEW = Well("a", "counts", is_new=False)
+BLOCKED, BLOCKED_TOO = Trouble("blocked", "1", "gate"), Trouble("blocked", "2", "gate")
+FAILED = Trouble("failed", "1", "step")
+DAY = date(2024, 3, 1)
+ON_TIME = Silence(DAY, 7, 7)
+LATE, LATER = Silence(DAY, 8, 7), Silence(DAY, 9, 7)
+LATE_AGAIN = Silence(DAY + timedelta(days=3), 8, 7)
+NEW_DATA = Silence(DAY + timedelta(days=20), 0, 7)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> SourcePaths:
+    return SourcePaths(tmp_path, "shop")
+
+
+@pytest.mark.parametrize(
+    ("events", "kinds"),
+    [
+        ([A, A, B, B, A], ["published", "published", "published"]),
+        ([A, NOTHING_NEW, NOTHING_NEW], ["published"]),
+        # Nobody is told of a release that was there before the first notice.
+        ([NOTHING_NEW, A], []),
+        ([BLOCKED, BLOCKED, BLOCKED_TOO], ["blocked", "blocked"]),
+        ([A, BLOCKED, FAILED, BLOCKED, A, A], ["published", "blocked", "failed", "recovered"]),
+        ([BLOCKED, B, BLOCKED], ["blocked", "recovered", "blocked"]),
+        ([FAILED, NOTHING_NEW, A], ["failed", "recovered"]),
+        ([FAILED, None, None], ["failed"]),
+        ([(A, ON_TIME), (B, LATE), (A, LATER)], ["published", "late", "published", "published"]),
+        ([(None, LATE), (None, LATER), (None, LATE_AGAIN)], ["late", "late"]),
+        # Late and blocked are over together, and once.
+        (
+            [(None, LATE), (BLOCKED, LATER), (BLOCKED, NEW_DATA), (B, NEW_DATA), (B, NEW_DATA)],
+            ["late", "blocked", "recovered"],
+        ),
+        # What is published meanwhile does not end a silence, and an unreadable one neither.
+        ([(None, LATE), (B, LATER), B, (A, NEW_DATA)], ["late", "published", "recovered"]),
+    ],
+)
+def test_an_event_is_told_once(events: list, kinds: list[str]) -> None:
+    told, found = Told(), []
+    for event in events:
+        happened, silence = event if isinstance(event, tuple) else (event, None)
+        notices, told = due(told, "shop", happened, silence)
+        found += [notice.kind for notice in notices]
+    assert found == kinds
+
+
+def test_a_late_notice_says_since_when_and_what_is_usual() -> None:
+    ((notice,), _) = due(Told(), "shop", None, LATE)
+    assert notice.title == "winback shop: late"
+    assert "Nothing new for 8 days" in notice.body
+    assert "2024-03-01, and this source's pattern allows 7 days" in notice.body
+
+
+def test_it_is_kept_with_the_state_from_process_to_process(
+    paths: SourcePaths, box: Mailbox
+) -> None:
+    for happened in (A, A, BLOCKED, BLOCKED, B):
+        assert tell(paths, happened) == []
+    assert box.kinds() == ["published", "blocked", "recovered"]
+    assert [title for title, _ in box.mailed] == [title for title, _ in box.posted]
+    assert paths.notices == paths.state.with_name("notices.json")
+    assert json.loads(paths.notices.read_text()) == {
+        "published": "b",
+        "troubles": [],
+        "late": None,
+    }
+    # One that was spoilt is begun anew: twice is better than not at all.
+    paths.notices.write_text("{")
+    tell(paths, B)
+    assert box.kinds()[-1] == "published"
+
+
+def test_without_an_address_nothing_is_kept_or_said(paths: SourcePaths) -> None:
+    assert tell(paths, BLOCKED) == []
+    assert not paths.notices.exists()
+
+
+def test_what_reached_nobody_is_told_by_the_next_run(
+    paths: SourcePaths,
+    box: Mailbox,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("WINBACK_NOTIFY_URLS", f"json://user:{SECRET}@127.0.0.1:9/{SECRET}")
+    with caplog.at_level(logging.WARNING):
+        (line,) = tell(paths, BLOCKED)
+    assert line == "Notice (blocked) not delivered to address 1 (json): refused or not reachable."
+    assert caplog.messages == [line]
+    assert not paths.notices.exists()
+    monkeypatch.setenv("WINBACK_NOTIFY_URLS", box.urls)
+    tell(paths, BLOCKED)
+    tell(paths, BLOCKED)
+    assert box.kinds() == ["blocked"]
+
+
+def test_no_fault_of_a_notice_harms_the_run(
+    paths: SourcePaths, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.data_dir.joinpath("state").write_text("a file where a folder should be")
+    (line,) = tell(paths, A)
+    assert line in ("Notice not sent: FileExistsError.", "Notice not sent: NotADirectoryError.")
+    assert box.posted == []
+
+
+def test_a_configuration_is_quoted_and_other_errors_are_not(
+    paths: SourcePaths, box: Mailbox
+) -> None:
+    errors = (ConfigurationError("shop.yml, line 3: no such key\nmore"), WinbackError("C17 paid"))
+    for error in errors:
+        for _ in range(2):
+            with pytest.raises(type(error)), telling_failures(paths):
+                raise error
+    assert box.kinds() == ["failed", "failed"]
+    first, second = (text for _, text in box.posted)
+    assert "The configuration has a fault: shop.yml, line 3: no such key\nSee:" in first
+    assert "C17" not in second
+
+
+def test_a_typo_in_the_sources_file_is_told_by_the_command_line(
+    tmp_path: Path, box: Mailbox
+) -> None:
+    paths = make_shop(tmp_path / "data")
+    file = paths.data_dir / "sources" / "shop.yml"
+    file.write_text(file.read_text().replace("currency:", "currncy:"))
+    for _ in range(2):
+        outcome = winback("run", "--source", "shop", data_dir=paths.data_dir, **notify(box))
+        assert outcome.code == 2
+    assert box.kinds() == ["failed"]
+    assert "shop.yml, currency: is missing; add it\n" in box.posted[0][1]
+
+
+def notify(box: Mailbox) -> dict[str, str]:
+    return {"WINBACK_NOTIFY_URLS": box.urls}
+
+
+def test_the_command_tries_every_address(
+    tmp_path: Path, box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "_resting", {})
+    data_dir = make_shop(tmp_path / "data").data_dir
+    test = ("notify", "--test", "--source", "shop")
+    outcome = winback(*test, data_dir=data_dir, **notify(box))
+    assert (outcome.code, outcome.output) == (
+        0,
+        "address 1 (json): taken\naddress 2 (mailto): taken\n",
+    )
+    assert box.kinds() == ["test"]
+    with dead_end() as swallowing:
+        urls = f"{box.urls} {swallowing}"
+        outcome = winback(*test, data_dir=data_dir, WINBACK_NOTIFY_URLS=urls)
+    assert outcome.code == 1
+    assert outcome.seconds <= 10
+    assert outcome.messages == "winback: 1 of 3 addresses did not take the notice.\n"
+    assert outcome.output.splitlines()[2] == "address 3 (json): no answer in time"
+    assert SECRET not in outcome.output
+    outcome = winback(*test, data_dir=data_dir, WINBACK_NOTIFY_URLS="")
+    assert outcome.code == 2
+    assert "WINBACK_NOTIFY_URLS is not set" in outcome.messages
+    assert winback("notify", data_dir=data_dir).code == 2
+    assert os.environ["WINBACK_NOTIFY_URLS"] == box.urls
