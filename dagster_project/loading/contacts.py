@@ -56,26 +56,33 @@ PHONE_DIGITS = r"^(?:0[1-9]\d{8,11}|1?[2-9]\d{9}|[2-9]\d{10,12})$"
 def is_contact(text: str) -> str:
     """Return SQL telling whether a text (SQL, without full-width characters) is a contact."""
     # Most ids are short, which spares them the pattern.
-    return f"strlen({text}) >= {SHORTEST} and regexp_matches({text}, {literal(CONTACT)})"
+    return _where(f"strlen({text}) >= {SHORTEST}", f"regexp_matches({text}, {literal(CONTACT)})")
+
+
+def is_contact_id(text: str, plain: str) -> str:
+    """Return SQL telling whether an id is a contact; plain ones must be as long as a number."""
+    return _where(
+        f"not coalesce({plain}, false) or strlen({text}) in (11, 13, 18)", is_contact(text)
+    )
 
 
 def is_address(text: str) -> str:
     """Return SQL telling whether a text is a contact that no number of a thing is taken for."""
     hints = " or ".join(f"contains({text}, {literal(hint)})" for hint in ("@", "+", ":", "xid_"))
-    return f"({hints}) and regexp_matches({text}, {literal(ADDRESS)})"
+    return _where(hints, f"regexp_matches({text}, {literal(ADDRESS)})")
 
 
 def looks_numbered(text: str) -> str:
     """Return SQL telling whether the number of a thing has the shape of a contact, and no more."""
     lengths = f"strlen({text}) in (11, 13, 18) or {text} < '1'"
-    return f"({lengths}) and {is_contact(text)} and not ({is_address(text)})"
+    return _where(lengths, f"{is_contact(text)} and not {is_address(text)}")
 
 
 def is_phone_digits(text: str) -> str:
     """Return SQL telling whether an id is nothing but digits in a phone's shape."""
-    return (
-        f"strlen({text}) between 10 and 13 and {text} < ':' "
-        f"and regexp_matches({text}, {literal(PHONE_DIGITS)})"
+    return _where(
+        f"strlen({text}) between 10 and 13 and {text} < ':'",
+        f"regexp_matches({text}, {literal(PHONE_DIGITS)})",
     )
 
 
@@ -87,6 +94,14 @@ def holds_contact(text: str) -> str:
     ascii_text = f"translate({text}, {_encoded(FULL_WIDTH)}, {_encoded(HALF_WIDTH)})"
     plain = f"case when strlen({text}) <> length({text}) then {ascii_text} else {text} end"
     return f"regexp_matches({plain}, {_encoded(CONTACT)})"
+
+
+def _where(cheap: str, dear: str) -> str:
+    """Return SQL for both tests, the dear one made only where the cheap one holds.
+
+    DuckDB's `and` computes both sides for every row.
+    """
+    return f"(case when {cheap} then {dear} else false end)"
 
 
 def _encoded(text: str) -> str:

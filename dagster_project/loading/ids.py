@@ -62,17 +62,14 @@ class Ids:
 
     def noted(self) -> list[str]:
         """Return what is known of ids in their normal form: working columns, for the rest."""
-        columns = [
-            f"{must_replace(name, self.source.pseudonymise_ids, is_person=_is_person(name))} "
-            f"as {_replaced(name)}"
-            for name in self.names
-        ]
+        columns = [f"{self._must_replace(name)} as {_replaced(name)}" for name in self.names]
         if self.has_no_customers:
             longest = max(len(value.encode()) for value in self.source.no_customer_values)
             means_none = (
-                f"case when strlen(customer_id) <= {longest} "
-                f"and {_is_one_of('lower(customer_id)', self.source.no_customer_values)} "
-                "then customer_id end"
+                # Nested, for `and` computes both sides for every row.
+                f"case when strlen(customer_id) <= {longest} then "
+                f"case when {_is_one_of('lower(customer_id)', self.source.no_customer_values)} "
+                "then customer_id end end"
             )
             kept = self._is_kept()
             columns += [
@@ -89,6 +86,10 @@ class Ids:
         if name == "customer_id" and self.has_no_customers:
             return f"case when no_customer is null then {value} end"
         return value
+
+    def _must_replace(self, name: str) -> str:
+        when, is_person = self.source.pseudonymise_ids, _is_person(name)
+        return must_replace(name, when, is_person=is_person, plain=plain_column(name))
 
     def match_key(self, name: str, value: str) -> str:
         """Return SQL for what a lookup matches an id by: those of persons as they stand in raw."""
@@ -123,7 +124,8 @@ class Ids:
     def _notes(self) -> Iterator[Note]:
         for name in self.names:
             if name in LONG_NUMBERS:
-                yield Note("scientific_id", name, is_scientific(name))
+                test = f"case when {plain_column(name)} then false else {is_scientific(name)} end"
+                yield Note("scientific_id", name, test)
             if self.source.pseudonymise_ids == "never":
                 continue
             is_used = "no_customer is null" if name == "customer_id" else "true"
@@ -149,6 +151,11 @@ def _is_one_of(text: str, values: tuple[str, ...]) -> str:
     """
     cases = " ".join(f"when {literal(value)} then true" for value in values)
     return f"(case {text} {cases} else false end)"
+
+
+def plain_column(name: str) -> str:
+    """Return the name of the working column that tells whether an id is plain; see `is_plain`."""
+    return identifier(f"{name} is plain")
 
 
 def _is_person(name: str) -> bool:

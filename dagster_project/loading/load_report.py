@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import duckdb
 
 from dagster_project.loading.mapping import TableMapping
-from dagster_project.loading.rules import compared
+from dagster_project.loading.rules import compared, seen_as_text
 from dagster_project.warehouse import literal
 
 
@@ -50,7 +50,9 @@ def measures(mapping: TableMapping) -> list[Measure]:
         Measure("return_sign", "return_sign", used),
         *(
             Measure("spelling", f"{literal(column)} || ' is ''' || spelling_{number} || ''''")
-            for number, column in enumerate(compared(declared, mapping.texts), 1)
+            for number, column in enumerate(
+                compared(declared, seen_as_text(mapping.table, declared)), 1
+            )
         ),
     ]
 
@@ -58,7 +60,7 @@ def measures(mapping: TableMapping) -> list[Measure]:
 def replace_report(
     connection: duckdb.DuckDBPyConnection, mapping: TableMapping, batch_id: str
 ) -> None:
-    """Replace the counts of the files in `read_files` by those of `staged`."""
+    """Replace the counts of the files in `read_files` by those of `staged`; see `_Load`."""
     table = mapping.table.name
     connection.execute(
         f"delete from raw.load_report where table_name = {literal(table)} "
@@ -67,12 +69,15 @@ def replace_report(
     counted = measures(mapping)
     if not counted:
         return
+    # Where none was rejected, streamed records need not be typed again to know it.
+    (has_rejected,) = connection.execute("select count(*) > 0 from rejected").fetchone()
+    is_rejected = "reject_reason is not null" if has_rejected else "false"
     amount = "sum(amount)" if table == "transactions" else "null::decimal(38, 2)"
     connection.execute(
         f"""
         create or replace temp table tally as
         select
-            file_path, reject_reason is not null as is_rejected, {", ".join(mapping.marks)},
+            file_path, {is_rejected} as is_rejected, {", ".join(mapping.marks)},
             count(*) as row_count, {amount} as amount
         from staged
         group by file_path, is_rejected, {", ".join(mapping.marks)}

@@ -19,9 +19,9 @@ from dagster_project.config.tables import (
 )
 from dagster_project.errors import ConfigurationError
 from dagster_project.loading import rules
-from dagster_project.loading.ids import LONG_NUMBERS, Ids
+from dagster_project.loading.ids import LONG_NUMBERS, Ids, plain_column
 from dagster_project.loading.readers import ReadableFile, columns_of, original_text
-from dagster_project.loading.values import GivenValue, ordinal, problem
+from dagster_project.loading.values import GivenValue, is_plain, ordinal, problem
 from dagster_project.warehouse import identifier, literal
 
 # A large quantity times a price needs more digits than fit a machine word.
@@ -64,14 +64,7 @@ class TableMapping:
     def _rule_marks(self) -> dict[str, str]:
         if self.table is not canonical.TRANSACTIONS:
             return {}
-        return rules.marks(self.declared, self.texts)
-
-    @property
-    def texts(self) -> list[str]:
-        """Columns and inputs that rules see as text."""
-        kinds = {column.name: column.kind for column in self.table.columns}
-        kinds |= {name: given.type for name, given in self.declared.inputs.items()}
-        return [name for name, kind in kinds.items() if kind in ("id", "text")]
+        return rules.marks(self.declared, rules.seen_as_text(self.table, self.declared))
 
     @property
     def version(self) -> dict[str, str]:
@@ -113,6 +106,13 @@ class TableMapping:
         mapped = [f"{self._value(one)} as {identifier(one.name)}" for one in self.table.columns]
         mapped += [identifier(name) for name in self.declared.inputs]
         mapped += [_bare(name) for name in bare]
+        told = [f"{is_plain(one.sql)} as {one.plain}" for one in fields.values() if one.plain]
+        mapped += [
+            plain_column(name)
+            if name in fields and fields[name].plain
+            else f"false as {plain_column(name)}"
+            for name in self.ids.names
+        ]
         normal, noted = self.ids.normal(), self.ids.noted()
         final = [f"{self._final(c, bare)} as {identifier(c.name)}" for c in self.table.columns]
         if self.table is canonical.TRANSACTIONS:
@@ -123,7 +123,9 @@ class TableMapping:
         mapped += [f"{sql} as {name}" for name, sql in doubts.items()]
         ruled = [f"{sql} as {name}" for name, sql in self._rule_marks.items()]
         return f"""
-            with records as ({self._unpivoted(records, file)}),
+            with records as (
+                select {", ".join(["*", *told])} from ({self._unpivoted(records, file)})
+            ),
             typed as (
                 select *, {", ".join(typed)} from records {" ".join(self._lookup_joins(file))}
             ),
@@ -241,7 +243,10 @@ class TableMapping:
                     f"{place}: {file.file.name} has several columns named {match}. "
                     "Give each its own name."
                 )
-            found[name] = GivenValue(*available[match], kind, *style)
+            sql, sql_type = available[match]
+            is_told = name in self.ids.names and sql_type == "VARCHAR"
+            plain = plain_column(name) if is_told else None
+            found[name] = GivenValue(sql, sql_type, kind, *style, plain)
         for name, mapping in self.declared.columns.items():
             if isinstance(mapping, FromLookup):
                 column = lookup_column(mapping.lookup, mapping.column)

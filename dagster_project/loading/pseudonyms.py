@@ -4,7 +4,7 @@ import secrets
 from typing import Literal
 
 from dagster_project.files import write_text
-from dagster_project.loading.contacts import is_address, is_contact
+from dagster_project.loading.contacts import is_address, is_contact, is_contact_id
 from dagster_project.paths import SourcePaths
 
 When = Literal["auto", "always", "never"]
@@ -18,7 +18,7 @@ def pseudonym_key(paths: SourcePaths) -> str:
     return paths.pseudonym_key.read_text().strip()
 
 
-def must_replace(value: str, when: When, *, is_person: bool) -> str:
+def must_replace(value: str, when: When, *, is_person: bool, plain: str = "false") -> str:
     """Return SQL telling whether a pseudonym takes the place of an id.
 
     Args:
@@ -26,13 +26,15 @@ def must_replace(value: str, when: When, *, is_person: bool) -> str:
         when: `auto` replaces ids of persons that look like a contact, `always` every id of a
             person; both replace ids of things that hold an address.
         is_person: Whether the id names a person.
+        plain: SQL telling whether the id is plain, which most are; see `is_plain`.
     """
     if when == "never":
         return "false"
     if is_person and when == "always":
         return f"{value} is not null"
-    test = is_contact(value) if is_person else is_address(value)
-    return f"coalesce({test}, false)"
+    if is_person:
+        return is_contact_id(value, plain)
+    return f"(case when {plain} then false else {is_address(value)} end)"
 
 
 def pseudonym(value: str) -> str:

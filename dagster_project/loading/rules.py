@@ -5,6 +5,7 @@ Rules see a line as it is written: its amount has the sign of the file.
 
 from collections.abc import Mapping, Sequence
 
+from dagster_project.config import canonical
 from dagster_project.config.expressions import compared_texts, named_columns
 from dagster_project.config.tables import ExclusionRule, FromSql, LineTypeRule, TableSource
 from dagster_project.loading.values import GivenValue, problem
@@ -15,6 +16,13 @@ EXCLUDED = "excluded: "
 # What is turned with the amount of a return that the file gives as a positive one.
 TURNED = ("amount", "cost_amount")
 BLANKS = "' \t\r\n\u00a0\u3000'"
+
+
+def seen_as_text(table: canonical.Table, declared: TableSource) -> list[str]:
+    """Return the columns and inputs that rules see as text."""
+    kinds = {column.name: column.kind for column in table.columns}
+    kinds |= {name: given.type for name, given in declared.inputs.items()}
+    return [name for name, kind in kinds.items() if kind in ("id", "text")]
 
 
 def marks(declared: TableSource, texts: Sequence[str]) -> dict[str, str]:

@@ -38,7 +38,8 @@ TIME_DIRECTIVES = ("%H", "%-H", "%I", "%-I", "%T", "%X", "%c")
 class GivenValue:
     """A value as the file (or a lookup) gives it: its SQL, its type, and what it shall become.
 
-    `decimal`, `null_values` and `date_formats` say how it is written there.
+    `decimal`, `null_values` and `date_formats` say how it is written there; `plain` is the column
+    that tells whether an id is plain (see `is_plain`), where one does.
     """
 
     sql: str
@@ -47,6 +48,7 @@ class GivenValue:
     decimal: str
     null_values: tuple[str, ...]
     date_formats: tuple[str, ...]
+    plain: str | None = None
 
     @cached_property
     def value(self) -> str:
@@ -81,6 +83,8 @@ class GivenValue:
             return normal_id(self.text)
         # A value may mean none as it is written, or in its normal form.
         normal = normal_id(self.sql)
+        if self.plain:
+            normal = f"case when {self.plain} then {self.sql} else {normal} end"
         return _unless_null(
             self.sql, self.null_values, _unless_null(normal, self.null_values, normal)
         )
@@ -164,6 +168,14 @@ def problem(fields: Mapping[str, GivenValue]) -> str:
     return f"coalesce({', '.join(['defect', *problems])})"
 
 
+def is_plain(text: str) -> str:
+    """Return SQL telling whether an id is nothing but ASCII letters and digits.
+
+    Such an id is in its normal form; no separator is in it, nor any other sign.
+    """
+    return f"regexp_full_match({text}, '[0-9A-Za-z]+')"
+
+
 def normal_id(text: str) -> str:
     """Return SQL for the one form of an id given as SQL of a text; nothing left is null.
 
@@ -187,7 +199,7 @@ def normal_id(text: str) -> str:
 def is_scientific(text: str) -> str:
     """Return SQL telling whether an id is in the scientific form of spreadsheets."""
     matches = f"regexp_matches({text}, {literal(SCIENTIFIC)})"
-    return f"coalesce(contains({text}, '+') and {matches}, false)"
+    return f"(case when contains({text}, '+') then {matches} else false end)"
 
 
 def _whole(text: str) -> str:
