@@ -42,6 +42,7 @@ def measures(mapping: TableMapping) -> list[Measure]:
     if mapping.table.name != "transactions":
         return counted
     declared = mapping.declared
+    spelt = compared(declared, seen_as_text(mapping.table, declared))
     used = "not is_rejected and excluded_rule is null"
     return [
         *counted,

@@ -107,12 +107,8 @@ class TableMapping:
         mapped += [identifier(name) for name in self.declared.inputs]
         mapped += [_bare(name) for name in bare]
         told = [f"{is_plain(one.sql)} as {one.plain}" for one in fields.values() if one.plain]
-        mapped += [
-            plain_column(name)
-            if name in fields and fields[name].plain
-            else f"false as {plain_column(name)}"
-            for name in self.ids.names
-        ]
+        plain = {name: one.plain for name, one in fields.items() if one.plain}
+        mapped += [f"{plain.get(name, 'false')} as {plain_column(name)}" for name in self.ids.names]
         normal, noted = self.ids.normal(), self.ids.noted()
         final = [f"{self._final(c, bare)} as {identifier(c.name)}" for c in self.table.columns]
         if self.table is canonical.TRANSACTIONS:
