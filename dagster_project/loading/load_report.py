@@ -51,9 +51,7 @@ def measures(mapping: TableMapping) -> list[Measure]:
         Measure("return_sign", "return_sign", used),
         *(
             Measure("spelling", f"{literal(column)} || ' is ''' || spelling_{number} || ''''")
-            for number, column in enumerate(
-                compared(declared, seen_as_text(mapping.table, declared)), 1
-            )
+            for number, column in enumerate(spelt, 1)
         ),
     ]
 
