@@ -60,10 +60,8 @@ def is_contact(text: str) -> str:
 
 
 def is_contact_id(text: str, plain: str) -> str:
-    """Return SQL telling whether an id is a contact; plain ones must be as long as a number."""
-    return _where(
-        f"not coalesce({plain}, false) or strlen({text}) in (11, 13, 18)", is_contact(text)
-    )
+    """Return SQL telling whether an id is a contact; a plain one must be as long as a number."""
+    return _where(f"not coalesce({plain}, false) or strlen({text}) >= 10", is_contact(text))
 
 
 def is_address(text: str) -> str:
