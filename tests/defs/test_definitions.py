@@ -157,7 +157,14 @@ def test_both_gates_block_and_judge_what_they_should(graph) -> None:
     assert {key.asset_key for key in raw} == set(RAW_KEYS)
     assert {key.name for key in raw if key.asset_key == TRANSACTIONS} == {
         f"raw_gate_{name}"
-        for name in ("transactions", "loads", "load_days", "duplicate_keys", "repeated_lines")
+        for name in (
+            "transactions",
+            "loads",
+            "load_days",
+            "load_report",
+            "duplicate_keys",
+            "repeated_lines",
+        )
     }
     assert {key.name: key.asset_key for key in gates - raw} == {
         f"release_gate_{name}": CANDIDATE for name in MARTS

@@ -94,7 +94,7 @@ def test_incremental_equals_full(tmp_path: Path) -> None:
     days_now = {(row[0], row[1]): row for row in incremental["intermediate.int_customer_days"]}
     removed = {row[:2] for row in before} - set(days_now)
     assert removed == {("b", days[2]), ("a", days[4]), ("b", days[5])}
-    sale_line_count, net_revenue = 2, 8
+    sale_line_count, net_revenue = 2, 9
     assert days_now["a", days[3]][sale_line_count] == 0
     assert days_now["a", days[3]][net_revenue] == Decimal("-5.00")
     assert days_now["a", days[9]][sale_line_count] == 2

@@ -32,11 +32,7 @@ create table raw.load_report (table_name varchar, source_file varchar, measure v
 create table raw.rejected_rows (table_name varchar, source_file varchar, file_hash varchar,
     row_number bigint, reason varchar, original_text varchar, batch_id varchar,
     loaded_at timestamp);
-create table raw.load_report (table_name varchar, source_file varchar, measure varchar,
-    item varchar, line_count bigint, amount decimal(38,2), batch_id varchar);
 create table raw.duplicate_keys (source_file varchar, source_row bigint, transaction_id varchar);
-create table raw.load_report (table_name varchar, source_file varchar, measure varchar,
-    item varchar, line_count bigint, amount decimal(38,2), batch_id varchar);
 create table raw.compared_days (ordered_on date, source_file varchar, batch_id varchar,
     line_count bigint);
 create table raw.repeated_lines (ordered_on date, source_file varchar, other_file varchar,
