@@ -83,6 +83,8 @@ def session(
         source, canonical.TABLES[table], source.tables[table], listed=listed_values(connection)
     )
     connection.execute(f"set TimeZone = {literal(mapping.zone)}")
+    # A rule's longer `in (…)` would become a join, which loses the order of the lines.
+    connection.execute("set disabled_optimizers = 'in_clause'")
     connection.execute("set variable pseudonym_key = ?", [pseudonym_key(paths)])
     try:
         types: dict[str, str] = {}
@@ -90,6 +92,7 @@ def session(
             types |= load_lookup(connection, mapping, paths, lookup)
         yield replace(mapping, lookup_types=types)
     finally:
+        connection.execute("reset disabled_optimizers")
         # Re-coded copies hold what the files hold.
         shutil.rmtree(recoded_folder(paths), ignore_errors=True)
 
@@ -171,12 +174,7 @@ def _create(
         drop_reader_tables(connection)
         select = mapping.select_nothing()
     with explained(group):
-        # A rule's longer `in (…)` would become a join, which loses the order of the lines.
-        connection.execute("set disabled_optimizers = 'in_clause'")
-        try:
-            connection.execute(f"create temp {kind} staged as {select}")
-        finally:
-            connection.execute("reset disabled_optimizers")
+        connection.execute(f"create temp {kind} staged as {select}")
 
 
 def _ranges(
