@@ -61,7 +61,8 @@ RAW_FAULTS = [
     ("repeated_lines", "update raw.compared_days set line_count = 3;" + TWO_FILES,
      "no_line_in_two_files", "1 of 3 lines of late.csv (33%) stand again in orders.csv",
      "1 of 3 lines of late.csv (33%) stand again in orders.csv"),
-    ("loads", "update raw.loads set rejected_count = 50, rejected_share = .05",
+    ("loads", "update raw.loads set record_count = record_count + rejected_count - 50,"
+     " rejected_count = 50, rejected_share = .05",
      "rejected_share_within_limit",
      "5.00% of orders.csv (50 of 1000 lines)"
      "; line 12: amount is not a number; line 40: no date",
