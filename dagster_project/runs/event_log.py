@@ -57,7 +57,7 @@ class EventLog(SqliteEventLogStorage):
         self._has_index_columns: bool | None = None
         self._tables: set[str] = set()
         # `<data dir>/dagster/<source>/history/runs`, see `SourcePaths.dagster_home`.
-        home = Path(base_dir).parents[1]
+        home = Path(base_dir).resolve().parents[1]
         self._paths = SourcePaths(home.parents[1], home.name)
         super().__init__(base_dir, inst_data)
         # Of the same thread a batch holds the file of its run and the index at once.
