@@ -1,6 +1,11 @@
 """The errors a user can meet, each with the exit code that `winback` ends with."""
 
 
+def first_line(text: str) -> str:
+    """Return the first line of an error's message; later ones may quote what a row holds."""
+    return (text.strip().splitlines() or ["no message"])[0]
+
+
 class WinbackError(Exception):
     """The run failed: a file missing or unreadable, an expectation that raised.
 

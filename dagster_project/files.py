@@ -4,17 +4,52 @@ Belongs here: what any layer does with a file or folder, whatever is in it. Wher
 to `paths` alone.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 # What begins so is unfinished, or about to be deleted; after a kill it may be left.
 TEMPORARY = ".tmp-"
+
+
+@contextmanager
+def locked(file: Path, *, poll_seconds: float, may_wait: Callable[[], bool]) -> Iterator[bool]:
+    """Hold a file's flock, which the kernel gives back when the process dies, however it dies.
+
+    Args:
+        file: Is made if it is missing, with its folder.
+        poll_seconds: Between two tries while another process holds the lock.
+        may_wait: Asked before each further try whether there shall be one.
+
+    Yields:
+        Whether the lock is held.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Not inherited (Python's default), so no child can keep the lock beyond its parent.
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        yield _is_locked(descriptor, poll_seconds, may_wait)
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(descriptor: int, poll_seconds: float, may_wait: Callable[[], bool]) -> bool:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not may_wait():
+                return False
+            time.sleep(poll_seconds)
+        else:
+            return True
 
 
 @contextmanager

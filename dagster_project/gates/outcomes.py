@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from dagster_project.errors import WinbackError
+from dagster_project.errors import WinbackError, first_line
 
 # The lines of `blocked_message` that quote nothing of the data, up to where they would.
 _WITHOUT_VALUES = re.compile(
@@ -87,11 +87,6 @@ def without_values(message: str) -> str:
     """Return a gate's message without what was observed and the examples, to leave the house."""
     found = (_WITHOUT_VALUES.match(line) for line in message.splitlines())
     return "\n".join(line[0] for line in found if line)
-
-
-def first_line(text: str) -> str:
-    """Return the first line of an error's message."""
-    return (text.strip().splitlines() or ["no message"])[0]
 
 
 def _outcome(gate: str, table: str, one: Mapping[str, Any]) -> Outcome:

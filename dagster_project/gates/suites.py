@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dagster_project.errors import WinbackError
-from dagster_project.gates.outcomes import TableVerdict, first_line
+from dagster_project.errors import WinbackError, first_line
+from dagster_project.gates.outcomes import TableVerdict
 from dagster_project.paths import EXPECTATIONS_DIR
 
 NO_FILES: Mapping[str, Path] = MappingProxyType({})

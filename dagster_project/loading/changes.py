@@ -40,8 +40,7 @@ def changed_files(
     for name in canonical.TABLES:
         present = present_files(source, paths, name) if name in source.tables else []
         known = known_loads(connection, name)
-        anew = files_to_decide_anew(connection, name)
-        changed = [f.file for f in present if must_read(f, known) or f.name in anew]
+        changed = [file.file for file in files_to_read(connection, name, present)]
         names = {file.name for file in present}
         has_gone = any(load.is_present for file, load in known.items() if file not in names)
         is_changed = is_changed or bool(changed) or has_gone
@@ -75,7 +74,15 @@ def days_in(
     return min(firsts), max(lasts)
 
 
-def must_read(file: PresentFile, known: Mapping[str, KnownLoad]) -> bool:
-    """Return whether a file is new, changed or mapped otherwise."""
+def files_to_read(
+    connection: duckdb.DuckDBPyConnection, table: str, present: Sequence[PresentFile]
+) -> list[PresentFile]:
+    """Return the files that are new, changed or mapped otherwise, or are to be decided anew."""
+    known = known_loads(connection, table)
+    anew = files_to_decide_anew(connection, table)
+    return [file for file in present if file.name in anew or _is_new(file, known)]
+
+
+def _is_new(file: PresentFile, known: Mapping[str, KnownLoad]) -> bool:
     load = known.get(file.name)
     return load is None or load.load_key != file.load_key

@@ -13,13 +13,18 @@ import duckdb
 
 from dagster_project.config.source import Source
 from dagster_project.errors import WinbackError
-from dagster_project.loading.changes import must_read
+from dagster_project.loading.changes import files_to_read
 from dagster_project.loading.files import PresentFile, present_files
 from dagster_project.loading.ids import NO_CUSTOMER
 from dagster_project.loading.lines import LineNumbers
-from dagster_project.loading.load_report import files_to_decide_anew, replace_report
+from dagster_project.loading.load_report import replace_report
 from dagster_project.loading.mapping import TableMapping
-from dagster_project.loading.raw_tables import known_loads
+from dagster_project.loading.raw_tables import (
+    CUSTOMERLESS_ROWS,
+    USED_AMOUNT,
+    USED_ROWS,
+    known_loads,
+)
 from dagster_project.loading.readers import ReadableFile, explained, readable_groups
 from dagster_project.loading.reconcile import (
     Account,
@@ -93,11 +98,8 @@ def load_table(
             rejected_limit=source.limits.rejected_share,
             is_refreshed=full_refresh,
         )
-        known = known_loads(connection, name)
-        anew = files_to_decide_anew(connection, name)
-        to_read = {
-            f.file: f for f in present if full_refresh or must_read(f, known) or f.name in anew
-        }
+        wanted = present if full_refresh else files_to_read(connection, name, present)
+        to_read = {file.file: file for file in wanted}
         is_daily = name == "transactions"
         load = _Load(connection, mapping, paths, batch_id, report)
         for group in readable_groups(connection, to_read, declared, recoded_folder(paths)):
@@ -216,10 +218,8 @@ class _Load:
             f"""
             insert into raw.load_days
             select
-                source_file, ordered_on, count(*),
-                count(*) filter (customer_id is null and excluded_reason is null),
-                sum(amount), coalesce(sum(amount) filter (excluded_reason is null), 0), ?,
-                count(*) filter (excluded_reason is null)
+                source_file, ordered_on, count(*), {CUSTOMERLESS_ROWS}, sum(amount),
+                {USED_AMOUNT}, ?, {USED_ROWS}
             from raw.transactions
             where loaded_at = ? and {of_files}
             group by source_file, ordered_on order by source_file, ordered_on

@@ -46,14 +46,17 @@ create table if not exists raw.repeated_lines (
 # breaks in values, blank lines. With `rejected_count` they add up to `line_count`; null where a
 # load did not count them yet.
 LINE_COUNTS = ("record_count", "empty_count", "break_count", "blank_count")
+# What a day's used lines come to, over rows of transactions; see `raw.load_days`.
+USED_ROWS = "count(*) filter (excluded_reason is null)"
+CUSTOMERLESS_ROWS = "count(*) filter (excluded_reason is null and customer_id is null)"
+USED_AMOUNT = "coalesce(sum(amount) filter (excluded_reason is null), 0)"
 # Days of files that went before used lines were counted, for no load counts those again.
-COUNT_USED_LINES = """
+COUNT_USED_LINES = f"""
 update raw.load_days
 set used_row_count = counted.used, customerless_row_count = counted.customerless
 from (
     select
-        source_file, ordered_on, count_if(excluded_reason is null) as used,
-        count_if(excluded_reason is null and customer_id is null) as customerless
+        source_file, ordered_on, {USED_ROWS} as used, {CUSTOMERLESS_ROWS} as customerless
     from raw.transactions
     semi join (from raw.load_days where used_row_count is null) using (source_file, ordered_on)
     group by source_file, ordered_on

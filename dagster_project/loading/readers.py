@@ -20,7 +20,7 @@ from pathlib import Path
 import duckdb
 
 from dagster_project.config.tables import FileFormat
-from dagster_project.errors import ConfigurationError, WinbackError
+from dagster_project.errors import ConfigurationError, WinbackError, first_line
 from dagster_project.loading.files import SourceFile
 from dagster_project.loading.text_files import count_lines, open_bytes, recode
 from dagster_project.warehouse import identifier, literal
@@ -147,7 +147,7 @@ def measure(
             "`encoding:` (utf-8, utf-16, latin-1 or gbk), or save it anew."
         ) from error
     except (duckdb.Error, OSError) as error:
-        raise WinbackError(f"{file.name} cannot be read: {_first_line(error)}") from error
+        raise WinbackError(f"{file.name} cannot be read: {first_line(str(error))}") from error
 
 
 def records_sql(
@@ -307,10 +307,6 @@ def _measure_parquet(connection: duckdb.DuckDBPyConnection, file: SourceFile) ->
     return ReadableFile(file, file.path, "parquet", names, types, line_count)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
-
-
 @contextmanager
 def explained(group: Sequence[ReadableFile]) -> Iterator[None]:
     """Turn an error of the reader into one that names the file and quotes no value."""
@@ -318,7 +314,7 @@ def explained(group: Sequence[ReadableFile]) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         # What follows the first line, or stands in quotes, may come from a row.
-        problem = re.sub(r"'[^']*'|\"[^\"]*\"", "…", str(error).strip().splitlines()[0])[:200]
+        problem = re.sub(r"'[^']*'|\"[^\"]*\"", "…", first_line(str(error)))[:200]
         if "state machine" in problem:
             problem = "a quote that opens in its last lines is never closed. Close or remove it."
         names = ", ".join(file.file.name for file in group[:3])

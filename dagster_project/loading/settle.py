@@ -7,7 +7,14 @@ from pathlib import PurePosixPath
 import duckdb
 
 from dagster_project.config.tables import TableSource
-from dagster_project.loading.raw_tables import TABLES_OF_DAYS, TABLES_OF_FILES, known_loads
+from dagster_project.loading.raw_tables import (
+    CUSTOMERLESS_ROWS,
+    TABLES_OF_DAYS,
+    TABLES_OF_FILES,
+    USED_AMOUNT,
+    USED_ROWS,
+    known_loads,
+)
 from dagster_project.warehouse import identifier, literal
 
 SUPERSEDED = "superseded by a later row with the same key"
@@ -190,18 +197,15 @@ def settle_duplicates(
     _report_superseded(connection, batch_id)
     # Days whose use has changed get this batch, so that what is built on them follows.
     connection.execute(
-        """
+        f"""
         update raw.load_days
         set
             used_amount = changed.used_amount, used_row_count = changed.used_row_count,
             customerless_row_count = changed.customerless_row_count, batch_id = ?
         from (
             select
-                source_file, ordered_on,
-                coalesce(sum(amount) filter (excluded_reason is null), 0) as used_amount,
-                count(*) filter (excluded_reason is null) as used_row_count,
-                count(*) filter (excluded_reason is null and customer_id is null)
-                    as customerless_row_count
+                source_file, ordered_on, {USED_AMOUNT} as used_amount,
+                {USED_ROWS} as used_row_count, {CUSTOMERLESS_ROWS} as customerless_row_count
             from raw.transactions semi join remarked using (source_file, ordered_on)
             group by source_file, ordered_on
         ) as changed

@@ -137,8 +137,7 @@ def stage(
     connection.execute(
         "create or replace temp table read_files (file_path varchar, source_file varchar, "
         "file_hash varchar, load_key varchar, line_count bigint, first_record bigint, "
-        "break_count bigint, "
-        "blank_count bigint)"
+        "break_count bigint, blank_count bigint)"
     )
     for file in files:
         connection.execute(

@@ -5,11 +5,9 @@ that it tells of.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +16,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from dagster_project.config.source import load_source
-from dagster_project.errors import ConfigurationError, WinbackError
-from dagster_project.files import write_json
+from dagster_project.errors import ConfigurationError, WinbackError, first_line
+from dagster_project.files import locked, write_json
 from dagster_project.notices.addresses import SECONDS, Notice, addresses, send
 from dagster_project.notices.silence import Silence, read_silence
 from dagster_project.paths import SourcePaths
@@ -27,6 +25,7 @@ from dagster_project.paths import SourcePaths
 LOG = logging.getLogger("winback.notices")
 # For how long one process waits for another that is telling something of the same source.
 PATIENCE_SECONDS = 1.0
+POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -137,18 +136,18 @@ def failed_early(error: WinbackError, source: str) -> Trouble:
     return Trouble("failed", str(error), f"{text}\nSee: `winback run --source {source}`.")
 
 
-def first_line(text: str) -> str:
-    """Return the first line of a message."""
-    return (text.strip().splitlines() or ["no message"])[0]
-
-
 def _tell(paths: SourcePaths, happened: Trouble | Well | None, ends: float) -> list[str]:
     silence = None
     # The source's file may be the very trouble.
     with contextlib.suppress(WinbackError):
         source = load_source(paths)
         silence = read_silence(paths, source, source.last_complete_day(datetime.now(UTC)))
-    with _alone(paths, ends) as is_alone:
+    patience_ends = min(ends, time.monotonic() + PATIENCE_SECONDS)
+    with locked(
+        paths.notices.with_suffix(".lock"),
+        poll_seconds=POLL_SECONDS,
+        may_wait=lambda: time.monotonic() <= patience_ends,
+    ) as is_alone:
         if not is_alone:
             return ["Notice not sent: another process is telling of the same source."]
         told = _read(paths)
@@ -169,25 +168,3 @@ def _read(paths: SourcePaths) -> Told:
     except (OSError, ValueError, LookupError, TypeError):
         # To be told twice is better than not at all.
         return Told()
-
-
-@contextmanager
-def _alone(paths: SourcePaths, ends: float) -> Iterator[bool]:
-    """Let one process at a time tell of a source; give whether this one may."""
-    paths.notices.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(paths.notices.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-    ends = min(ends, time.monotonic() + PATIENCE_SECONDS)
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > ends:
-                    yield False
-                    return
-                time.sleep(0.05)
-            else:
-                yield True
-                return
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,9 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+from dagster_project.files import locked
 from dagster_project.paths import SourcePaths
 
 POLL_SECONDS = 1.0
@@ -30,18 +32,13 @@ def source_lock(paths: SourcePaths, say: Callable[[str], None]) -> Iterator[None
         finally:
             _held[key] -= 1
         return
-    paths.lock.parent.mkdir(parents=True, exist_ok=True)
-    # Not inherited (Python's default), so no child can keep the lock beyond its parent.
-    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        _wait_for(descriptor, paths.source, say)
+    wait = _Wait(paths.source, say)
+    with locked(paths.lock, poll_seconds=POLL_SECONDS, may_wait=wait.goes_on):
         _held[key] = 1
         try:
             yield
         finally:
             del _held[key]
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -74,15 +71,17 @@ def has_died(paths: SourcePaths, run_id: str) -> bool | None:
         os.close(descriptor)
 
 
-def _wait_for(descriptor: int, source: str, say: Callable[[str], None]) -> None:
+@dataclass
+class _Wait:
+    """A wait for another run without an end, of which a person is told now and then."""
+
+    source: str
+    say: Callable[[str], None]
     said_at: float | None = None
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if said_at is None or time.monotonic() - said_at > REMIND_EVERY_SECONDS:
-                say(f"Another run of {source} is working; waiting for it to end.")
-                said_at = time.monotonic()
-            time.sleep(POLL_SECONDS)
-        else:
-            return
+
+    def goes_on(self) -> bool:
+        now = time.monotonic()
+        if self.said_at is None or now - self.said_at > REMIND_EVERY_SECONDS:
+            self.say(f"Another run of {self.source} is working; waiting for it to end.")
+            self.said_at = now
+        return True

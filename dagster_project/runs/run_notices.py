@@ -9,10 +9,10 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_project.errors import ConfigurationError, GateBlockedError
+from dagster_project.errors import ConfigurationError, GateBlockedError, first_line
 from dagster_project.gates.outcomes import without_values
 from dagster_project.gates.verdicts import judged_input
-from dagster_project.notices.tell import Trouble, Well, first_line, tell
+from dagster_project.notices.tell import Trouble, Well, tell
 from dagster_project.paths import SourcePaths
 
 # What is read of a run that has ended.
