@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from support.small_source import SOURCE_HEAD
 
 from dagster_project.config import canonical
 from dagster_project.config.source import load_source
@@ -14,16 +15,8 @@ from dagster_project.loading.load import LoadReport, load_table
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import SourcePaths
 
-HEAD = """\
-description: A shop
-kind: finished
-first_day: 2024-01-01
-last_day: 2024-12-31
-industry: grocery
-currency: USD
-time_zone: {zone}
-margin_rate: 0.3
-{more}
+CONFIG = """\
+{head}{more}
 tables:
   transactions:
     files: "{files}"
@@ -64,13 +57,15 @@ class Shop:
         self.configure(**parts)
         prepare_raw(connection)
 
-    def configure(self, **parts: str) -> None:
+    def configure(self, *, zone: str = "America/New_York", **parts: str) -> None:
         """Write the source's file anew; parts are indented as they shall stand in it."""
-        defaults = {"zone": "America/New_York", "files": "*", "amount": "amount"}
+        defaults = {"files": "*", "amount": "amount"}
+        head = SOURCE_HEAD.replace("America/New_York", zone)
         empty = dict.fromkeys(("more", "columns", "table", "tables"), "")
         file = self.paths.data_dir / "sources" / "shop.yml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(HEAD.format(**(defaults | empty | parts)), encoding="utf-8")
+        text = CONFIG.format(head=head, **(defaults | empty | parts))
+        file.write_text(text, encoding="utf-8")
         self.source = load_source(self.paths)
 
     def put(self, name: str, content: str | bytes) -> Path:

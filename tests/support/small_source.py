@@ -7,7 +7,8 @@ import pytest
 from dagster_project.config.source import Source, read_source
 from dagster_project.errors import ConfigurationError
 
-GOOD = """\
+# What every small source begins with.
+SOURCE_HEAD = """\
 description: A shop
 kind: finished
 first_day: 2024-01-01
@@ -16,7 +17,9 @@ industry: grocery
 currency: USD
 time_zone: America/New_York
 margin_rate: 0.3
-tables:
+"""
+GOOD = f"""\
+{SOURCE_HEAD}tables:
   transactions:
     files: orders.csv
     columns:

@@ -13,20 +13,14 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 
+from support.small_source import SOURCE_HEAD
+
 HEADER = ("id", "customer", "day", "amount", "quantity", "status", "kind", "note")
 DAYS = [date(2024, 1, 2) + timedelta(days=5 * number) for number in range(10)]
 PLACEHOLDERS = ("0", "guest", "Guest", "NULL", "null", "None", "nan", "NaN", "N/A", "n/a", "-")
 BLANKS = (" ", "\t", "\u00a0", "\u3000", "\u200b", "\ufeff")
 
 CONFIG = """\
-description: A shop
-kind: finished
-first_day: 2024-01-01
-last_day: 2024-12-31
-industry: grocery
-currency: USD
-time_zone: America/New_York
-margin_rate: 0.3
 tables:
   transactions:
     files: "*.csv"
@@ -101,7 +95,7 @@ class WrongInput:
     @property
     def config(self) -> str:
         """The source's file."""
-        return CONFIG.format(
+        return SOURCE_HEAD + CONFIG.format(
             id=self.id, customer=self.customer, more=self.more, cancelled=self.cancelled
         )
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from support.shop import SHOP, make_shop, sales, winback_process, write_csv
+from support.shop import SHOP, SHOP_YML, make_shop, sales, winback_process, write_csv
 
 pytestmark = pytest.mark.timeout(900)
 CONTACTS = [
@@ -13,15 +13,9 @@ CONTACTS = [
     "415.555.2671", "06 12 34 56 78", "13800138000", "138-0013-8000", "8613800138001",
     "tel:+4930123456", "wxid_ab12cd34", "11010519900307123X",
 ]  # fmt: skip
-CONFIG = """\
-description: A shop whose ids are contacts
-kind: finished
-first_day: 2024-01-01
-last_day: 2024-03-31
-industry: restaurant
-currency: EUR
-time_zone: Europe/Berlin
-margin_rate: 0.4
+CONFIG = (
+    SHOP_YML.partition("tables:")[0]
+    + """\
 tables:
   transactions:
     files: "sales-*.csv"
@@ -47,6 +41,7 @@ tables:
     lookups:
       cards: {files: cards.csv, key: card, match: interaction_id}
 """
+)
 
 
 def texts(folder: Path) -> str:
