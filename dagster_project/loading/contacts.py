@@ -72,7 +72,7 @@ def is_address(text: str) -> str:
 
 def looks_numbered(text: str) -> str:
     """Return SQL telling whether the number of a thing has the shape of a contact, and no more."""
-    lengths = f"strlen({text}) in (11, 13, 18) or {text} < '1'"
+    lengths = f"(strlen({text}) in (11, 13, 18) or {text} < '1') and {text} < ':'"
     return _where(lengths, f"{is_contact(text)} and not {is_address(text)}")
 
 

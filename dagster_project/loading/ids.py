@@ -11,7 +11,7 @@ from dagster_project.config import canonical
 from dagster_project.config.source import Source
 from dagster_project.config.tables import FromConstant, FromSql, TableSource
 from dagster_project.loading.contacts import is_phone_digits, looks_numbered
-from dagster_project.loading.pseudonyms import must_replace, pseudonym
+from dagster_project.loading.pseudonyms import is_pseudonym, must_replace, pseudonym
 from dagster_project.loading.values import is_scientific, normal_id
 from dagster_project.warehouse import identifier, literal
 
@@ -106,36 +106,37 @@ class Ids:
 
     @property
     def marks(self) -> dict[str, str]:
-        """What the load report counts of the ids; see `TableMapping.marks`."""
-        marks = {}
-        if self.has_no_customers:
-            marks |= {name: name for name in ("no_customer", "kept_no_customer")}
-        notes = [
-            f"case when {note.condition} then {1 << bit} else 0 end"
-            for bit, note in enumerate(self.notes())
-        ]
-        # One number for all notes, since each further mark makes counting slower.
-        return marks | {"id_notes": " + ".join(notes)} if notes else marks
+        """What the load report counts of the staged ids; see `TableMapping.marks`."""
+        names = ("no_customer", "kept_no_customer") if self.has_no_customers else ()
+        marks = {name: name for name in names}
+        # A pseudonym does not show that digits were lost.
+        return marks | {_scientific(name): is_scientific(name) for name in self.hidden}
+
+    @property
+    def hidden(self) -> list[str]:
+        """Names of the ids that may be long numbers and that pseudonyms always replace."""
+        is_hidden = self.source.pseudonymise_ids == "always"
+        return [n for n in self.names if is_hidden and n in LONG_NUMBERS and _is_person(n)]
+
+    def staged_notes(self) -> list[Note]:
+        """Return what is counted of ids before pseudonyms replace them, by the marks."""
+        return [Note("scientific_id", name, _scientific(name)) for name in self.hidden]
 
     def notes(self) -> list[Note]:
-        """Return what is counted of ids, each by a bit of the mark `id_notes`."""
+        """Return what is counted of ids as they stand in raw."""
         return [*self._notes()]
 
     def _notes(self) -> Iterator[Note]:
         for name in self.names:
-            if name in LONG_NUMBERS:
-                test = f"case when {plain_column(name)} then false else {is_scientific(name)} end"
-                yield Note("scientific_id", name, test)
+            if name in LONG_NUMBERS and name not in self.hidden:
+                yield Note("scientific_id", name, is_scientific(name))
             if self.source.pseudonymise_ids == "never":
                 continue
-            is_used = "no_customer is null" if name == "customer_id" else "true"
-            is_used = is_used if self.has_no_customers else "true"
-            yield Note("replaced_id", name, f"{_replaced(name)} and {is_used}")
+            yield Note("replaced_id", name, is_pseudonym(name))
             if not _is_person(name):
                 yield Note("kept_id_like_contact", name, looks_numbered(name))
             elif self.source.pseudonymise_ids == "auto":
-                is_phone = f"not {_replaced(name)} and {is_phone_digits(name)}"
-                yield Note("id_like_phone", name, is_phone)
+                yield Note("id_like_phone", name, is_phone_digits(name))
 
     def _is_kept(self) -> str:
         """Return SQL telling whether a value that may mean no customer is a customer's id."""
@@ -160,6 +161,10 @@ def plain_column(name: str) -> str:
 
 def _is_person(name: str) -> bool:
     return name in canonical.PERSON_IDS
+
+
+def _scientific(name: str) -> str:
+    return identifier(f"{name} is scientific")
 
 
 def _replaced(name: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from dagster_project.config import canonical
 from dagster_project.loading.mapping import TableMapping
 from dagster_project.loading.rules import compared, seen_as_text
 from dagster_project.warehouse import literal
@@ -17,25 +18,31 @@ from dagster_project.warehouse import literal
 
 @dataclass(frozen=True)
 class Measure:
-    """Something counted: `item` and `condition` are SQL over `tally`.
+    """Something counted: `item` and `condition` are SQL over `tally`, or over `id_tally`.
 
     `known` items are reported of every file, if only to say that no line is one.
 
     `tally` has a row per file and combination of the marks (see `TableMapping.marks`), with
-    `is_rejected`, `row_count` and `amount` (of transactions, else null).
+    `is_rejected`; `id_tally` one per file and combination of the ids' notes, of the rows in raw.
+    Both have `row_count` and `amount` (of transactions, else null).
     """
 
     name: str
     item: str
     condition: str = "true"
     known: tuple[str, ...] = ()
+    relation: str = "tally"
 
 
 def measures(mapping: TableMapping) -> list[Measure]:
     """Return what is counted of a table's files."""
     counted = [
-        Measure(note.measure, literal(note.column), f"id_notes & {1 << bit} > 0")
+        Measure(note.measure, literal(note.column), _note(bit), relation="id_tally")
         for bit, note in enumerate(mapping.ids.notes())
+    ]
+    counted += [
+        Measure(note.measure, literal(note.column), note.condition)
+        for note in mapping.ids.staged_notes()
     ]
     if mapping.ids.has_no_customers:
         counted += [Measure(one, one) for one in ("no_customer", "kept_no_customer")]
@@ -68,20 +75,8 @@ def replace_report(
     counted = measures(mapping)
     if not counted:
         return
-    # Where none was rejected, streamed records need not be typed again to know it.
-    (has_rejected,) = connection.execute("select count(*) > 0 from rejected").fetchone()
-    is_rejected = "reject_reason is not null" if has_rejected else "false"
-    amount = "sum(amount)" if table == "transactions" else "null::decimal(38, 2)"
-    connection.execute(
-        f"""
-        create or replace temp table tally as
-        select
-            file_path, {is_rejected} as is_rejected, {", ".join(mapping.marks)},
-            count(*) as row_count, {amount} as amount
-        from staged
-        group by file_path, is_rejected, {", ".join(mapping.marks)}
-        """
-    )
+    _tally_marks(connection, mapping)
+    _tally_ids(connection, mapping)
     for measure in counted:
         connection.execute(
             f"""
@@ -90,17 +85,62 @@ def replace_report(
                 {literal(table)}, source_file, {literal(measure.name)}, item,
                 sum(row_count), sum(amount), ?
             from (
-                select file_path, {measure.item} as item, row_count, amount from tally
-                where {measure.condition}
+                select source_file, {measure.item} as item, row_count, amount
+                from {measure.relation} where {measure.condition}
                 union all
-                select file_path, unnest(?::varchar[]), 0, null from read_files
+                select source_file, unnest(?::varchar[]), 0, null from read_files
             )
-            join read_files using (file_path)
             group by source_file, item having item is not null
             order by source_file, item
             """,
             [batch_id, list(measure.known)],
         )
+
+
+def _tally_marks(connection: duckdb.DuckDBPyConnection, mapping: TableMapping) -> None:
+    # Where none was rejected, streamed records need not be typed again to know it.
+    (has_rejected,) = connection.execute("select count(*) > 0 from rejected").fetchone()
+    is_rejected = "reject_reason is not null" if has_rejected else "false"
+    _tally(
+        connection,
+        mapping,
+        "tally",
+        "staged join read_files using (file_path)",
+        {"is_rejected": is_rejected} | {name: name for name in mapping.marks},
+    )
+
+
+def _tally_ids(connection: duckdb.DuckDBPyConnection, mapping: TableMapping) -> None:
+    """Count the ids' notes of rows in raw, where ids need not be brought into form once more."""
+    notes = mapping.ids.notes()
+    _tally(
+        connection,
+        mapping,
+        "id_tally",
+        f"raw.{mapping.table.name} semi join read_files using (source_file)",
+        {_note(bit): note.condition for bit, note in enumerate(notes)},
+    )
+
+
+def _tally(
+    connection: duckdb.DuckDBPyConnection,
+    mapping: TableMapping,
+    name: str,
+    rows: str,
+    marks: dict[str, str],
+) -> None:
+    is_paid = mapping.table is canonical.TRANSACTIONS
+    amount = "sum(amount)" if is_paid else "null::decimal(38, 2)"
+    columns = "".join(f", {sql} as {mark}" for mark, sql in marks.items())
+    connection.execute(
+        f"create or replace temp table {name} as "
+        f"select source_file{columns}, count(*) as row_count, {amount} as amount "
+        f"from {rows} group by all"
+    )
+
+
+def _note(bit: int) -> str:
+    return f"note_{bit}"
 
 
 def _rules(measure: str, names: Sequence[str], number: str) -> list[Measure]:

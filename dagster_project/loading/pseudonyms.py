@@ -43,3 +43,8 @@ def pseudonym(value: str) -> str:
     plain = f"case when {is_contact(value)} then lower({value}) else {value} end"
     hashed = f"sha256(getvariable('pseudonym_key') || {plain})"
     return f"'p-' || left({hashed}, {PSEUDONYM_LENGTH})"
+
+
+def is_pseudonym(value: str) -> str:
+    """Return SQL telling whether an id is a pseudonym."""
+    return f"(prefix({value}, 'p-') and strlen({value}) = {len('p-') + PSEUDONYM_LENGTH})"

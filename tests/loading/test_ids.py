@@ -103,8 +103,9 @@ def test_listed_value_stays_whatever_is_loaded_first(
         assert shop.load().read_files == []
 
 
-def test_scientific_form_is_counted(shop: Shop) -> None:
-    shop.configure(columns=ID)
+@pytest.mark.parametrize("setting", ["auto", "always", "never"])
+def test_scientific_form_is_counted_before_pseudonyms(shop: Shop, setting: str) -> None:
+    shop.configure(columns=ID, more=f"pseudonymise_ids: {setting}")
     shop.put(
         "f.csv",
         'customer,day,amount,id\n1.23E+11,2024-01-02,1,A\n"1,2e+5",2024-01-02,1,1E+09\n'
