@@ -110,7 +110,9 @@ class Ids:
         names = ("no_customer", "kept_no_customer") if self.has_no_customers else ()
         marks = {name: name for name in names}
         # A pseudonym does not show that digits were lost.
-        return marks | {_scientific(name): is_scientific(name) for name in self.hidden}
+        return marks | {
+            _scientific(name): f"nullif({is_scientific(name)}, false)" for name in self.hidden
+        }
 
     @property
     def hidden(self) -> list[str]:

@@ -5,7 +5,7 @@ are of the whole file, whatever days were asked for, so that a warning lasts as 
 The raw gate judges them, the load's metadata and the terminal show them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -105,20 +105,24 @@ def _tally_marks(connection: duckdb.DuckDBPyConnection, mapping: TableMapping) -
         connection,
         mapping,
         "tally",
-        "staged join read_files using (file_path)",
-        {"is_rejected": is_rejected} | {name: name for name in mapping.marks},
+        f"select source_file, {is_rejected} as is_rejected, staged.* "
+        "from staged join read_files using (file_path)",
+        ["is_rejected"],
+        {name: f"{name} is not null" for name in mapping.marks},
     )
 
 
 def _tally_ids(connection: duckdb.DuckDBPyConnection, mapping: TableMapping) -> None:
     """Count the ids' notes of rows in raw, where ids need not be brought into form once more."""
-    notes = mapping.ids.notes()
+    notes = {_note(bit): note.condition for bit, note in enumerate(mapping.ids.notes())}
+    told = "".join(f", {condition} as {name}" for name, condition in notes.items())
     _tally(
         connection,
         mapping,
         "id_tally",
-        f"raw.{mapping.table.name} semi join read_files using (source_file)",
-        {_note(bit): note.condition for bit, note in enumerate(notes)},
+        f"select *{told} from raw.{mapping.table.name} semi join read_files using (source_file)",
+        [],
+        {name: name for name in notes},
     )
 
 
@@ -127,15 +131,18 @@ def _tally(
     mapping: TableMapping,
     name: str,
     rows: str,
-    marks: dict[str, str],
+    keys: Sequence[str],
+    marks: Mapping[str, str],
 ) -> None:
+    """Count rows by file, keys and marks; `marks` tells of each when it says something."""
     is_paid = mapping.table is canonical.TRANSACTIONS
     amount = "sum(amount)" if is_paid else "null::decimal(38, 2)"
-    columns = "".join(f", {sql} as {mark}" for mark, sql in marks.items())
+    # Most rows have no mark, and grouping them takes longer than finding that out.
     connection.execute(
         f"create or replace temp table {name} as "
-        f"select source_file{columns}, count(*) as row_count, {amount} as amount "
-        f"from {rows} group by all"
+        f"select {', '.join(['source_file', *keys, *marks])}, "
+        f"count(*) as row_count, {amount} as amount "
+        f"from ({rows}) where {' or '.join(marks.values()) or 'false'} group by all"
     )
 
 
