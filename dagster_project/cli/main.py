@@ -1,4 +1,4 @@
-"""`winback`: run a source, list sources and releases, roll back.
+"""`winback`: run a source, check and list sources and releases, roll back.
 
 Exit codes: 0 published or nothing new, 1 failed, 2 bad usage or configuration, 3 a gate blocked.
 """
@@ -64,17 +64,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command=_run)
 
-    sources = commands.add_parser(
-        "sources", help="list the configured sources, or check when a customer is lost in each"
-    )
-    sources.add_argument(
-        "--check",
-        action="store_true",
-        help="print the active churn definition of each source and its threshold; refuse faults",
-    )
-    sources.add_argument("--source", metavar="NAME", help="check this one (default: all)")
+    sources = commands.add_parser("sources", help="list the configured sources")
+    # What it was called before; answered with the new name.
+    sources.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     _add_data_dir(sources)
     sources.set_defaults(command=_sources)
+
+    check = commands.add_parser(
+        "check",
+        help="look at the sources before a run: faults, when a customer is lost, values of rules",
+        description="Reads each source's file and the files of its transactions, without a run: "
+        "every fault, when a customer is lost, and the values of the columns that `exclude` and "
+        "`line_type` look at, with their lines. Columns that name a person are not listed.",
+    )
+    check.add_argument("--source", metavar="NAME", help="check this one (default: all)")
+    _add_data_dir(check)
+    check.set_defaults(command=_check)
 
     simulate = commands.add_parser(
         "simulate",
@@ -196,10 +201,7 @@ def _sources(parsed: argparse.Namespace) -> None:
 
     data_dir = _data_dir(parsed)
     if parsed.check:
-        _check_sources(data_dir, [parsed.source] if parsed.source else None)
-        return
-    if parsed.source:
-        raise ConfigurationError("--source goes with --check; add it, or leave --source out.")
+        raise ConfigurationError("`winback sources --check` is `winback check` now.")
     for name in source_files(data_dir):
         source = load_source(SourcePaths(data_dir, name))
         until = source.last_day or "yesterday"
@@ -222,16 +224,18 @@ def _simulate(parsed: argparse.Namespace) -> None:
     )
 
 
-def _check_sources(data_dir: Path, names: list[str] | None) -> None:
-    """Print the active churn definition of each source; tell every fault before giving up."""
+def _check(parsed: argparse.Namespace) -> None:
+    """Print what is to be known of each source; tell every fault before giving up."""
     from datetime import UTC, datetime
 
+    from dagster_project.cli import rule_values
     from dagster_project.config.churn_estimate import published_estimate
     from dagster_project.config.churn_words import describe
     from dagster_project.config.source import load_source, source_files
     from dagster_project.config.versions import in_force
 
-    names = names or list(source_files(data_dir))
+    data_dir = _data_dir(parsed)
+    names = [parsed.source] if parsed.source else list(source_files(data_dir))
     faulty = []
     for name in names:
         paths = SourcePaths(data_dir, name)
@@ -248,6 +252,14 @@ def _check_sources(data_dir: Path, names: list[str] | None) -> None:
         print(f"{name}: industry {source.industry or 'not named'}, as of {as_of}")
         for line in describe(definitions, as_of, estimate):
             print(f"  {line}", flush=True)
+        try:
+            for line in rule_values.describe(source, paths):
+                print(f"  {line}", flush=True)
+        except ConfigurationError as error:
+            _say(f"winback: {error}")
+            faulty.append(name)
+        except WinbackError as error:
+            print(f"  values      not read: {error}", flush=True)
     if faulty:
         raise ConfigurationError(
             f"{len(faulty)} of {len(names)} sources must be corrected: {', '.join(faulty)}."

@@ -3,7 +3,7 @@
 Typing never fails a load: what cannot be typed becomes null.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -101,34 +101,38 @@ class GivenValue:
     @property
     def flag(self) -> str:
         """SQL for true or false."""
-        return f"try_cast({self.text} as boolean)"
+        return self._read(self.text, lambda text: f"try_cast({text} as boolean)")
 
     @property
     def whole_number(self) -> str:
         """SQL for a whole number."""
-        return f"try_cast({self._plain_number} as bigint)"
+        return self._read(self._written, lambda text: f"try_cast({self._pointed(text)} as bigint)")
 
     @property
     def number(self) -> str:
         """SQL for a number with six decimals."""
-        return f"try_cast({self._plain_number} as {canonical.EXACT_NUMBER})"
+        return self._read(
+            self._written,
+            lambda text: f"try_cast({self._pointed(text)} as {canonical.EXACT_NUMBER})",
+        )
 
-    @property
-    def _plain_number(self) -> str:
-        """SQL for a number as it is written, with a decimal point."""
+    def _pointed(self, text: str) -> str:
+        """Return SQL for a number as it is written, with a decimal point."""
         if self.decimal != "," or self.type != "VARCHAR":
-            return self._written
+            return text
         # Only well-placed points are thousands: 12.50 is no decimal-comma number.
         shape = r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?"
-        pointed = f"replace(replace({self._written}, '.', ''), ',', '.')"
-        return f"case when regexp_full_match({self._written}, '{shape}') then {pointed} end"
+        pointed = f"replace(replace({text}, '.', ''), ',', '.')"
+        return f"case when regexp_full_match({text}, '{shape}') then {pointed} end"
 
     @property
     def moment(self) -> str:
         """SQL for a point in time; a text without a zone is in the session's zone."""
         if self.date_formats and self.type in FORMATTED:
-            return f"{_parsed(self.text, self.date_formats)}::timestamptz"
-        return f"try_cast({self._written} as timestamptz)"
+            return self._read(
+                self.text, lambda text: f"{_parsed(text, self.date_formats)}::timestamptz"
+            )
+        return self._read(self._written, lambda text: f"try_cast({text} as timestamptz)")
 
     @property
     def is_bare_date(self) -> str:
@@ -139,14 +143,29 @@ class GivenValue:
                 for one in self.date_formats
                 if not any(directive in one for directive in TIME_DIRECTIVES)
             ]
-            return f"{_parsed(self.text, without_time)} is not null" if without_time else "false"
+            if not without_time:
+                return "false"
+            bare_date = self._read(self.text, lambda text: _parsed(text, without_time))
+            return f"{bare_date} is not null"
         if self.type == "VARCHAR":
-            return f"coalesce(length({self.text}) <= {len('2000-01-01')}, false)"
+            return f"coalesce(length({self._bare}) <= {len('2000-01-01')}, false)"
         return str(self.type == "DATE").lower()
 
     @property
     def _written(self) -> str:
         return self.text if self.type == "VARCHAR" else self.value
+
+    def _read(self, given: str, cast: Callable[[str], str]) -> str:
+        """Return SQL for what a cast makes of the value, whatever blanks stand round it."""
+        if self.type != "VARCHAR":
+            return cast(given)
+        # Spaces are gone; only where that was not enough are tabs and other blanks looked for.
+        return f"coalesce({cast(given)}, {cast(self._bare)})"
+
+    @property
+    def _bare(self) -> str:
+        """SQL for the text of the value without any blanks at its ends."""
+        return f"trim({self.text}, {literal(BLANKS)})"
 
 
 def ordinal(sql: str, kind: canonical.Kind) -> str:

@@ -1,4 +1,4 @@
-"""`winback sources --check`: which definition is active and what it comes to, or what is faulty."""
+"""`winback check`: the active definition and what it comes to, values of rules, faults."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from support.churn_shop import SHOP, shop
+from support.small_source import GOOD
 
 from dagster_project.cli import main
 from dagster_project.config.source import source_files
@@ -18,7 +19,7 @@ def check(
     """Exit code, output and messages of the command."""
     code = 0
     try:
-        main.main(["sources", "--check", "--data-dir", str(data_dir), *arguments])
+        main.main(["check", "--data-dir", str(data_dir), *arguments])
     except SystemExit as stop:
         code = int(str(stop.code))
     captured = capsys.readouterr()
@@ -110,11 +111,13 @@ def test_check_of_an_unknown_source(data_dir: Path, capsys: pytest.CaptureFixtur
     assert "Did you mean cdnow?" in messages
 
 
-def test_source_goes_with_check(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_former_name_is_answered_with_the_new_one(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
-        main.main(["sources", "--data-dir", str(data_dir), "--source", "cdnow"])
+        main.main(["sources", "--check", "--data-dir", str(data_dir)])
     assert stop.value.code == 2
-    assert "--source goes with --check" in capsys.readouterr().err
+    assert "`winback check`" in capsys.readouterr().err
 
 
 def test_list_without_check_is_as_before(
@@ -222,3 +225,65 @@ def test_fixed_days_need_no_release(data_dir: Path, capsys: pytest.CaptureFixtur
     settings = shop(data_dir / "sources", "industry: restaurant\n").model_settings()
     publish(data_dir, settings, "('active', 99, 99, null, date '0001-01-01')")
     assert threshold_of_shop(capsys, data_dir) == "lost after more than 30 days without a purchase"
+
+
+RULES = """\
+    inputs:
+      state: {column: state}
+      mail: {column: mail}
+      buyer: {column: customer}
+      shown_name: {column: name}
+    lookups:
+      goods: {files: goods.txt, format: csv, key: sku, match: product_id, encoding: gbk}
+    exclude:
+      - {reason: cancelled, when: "state = 'cancelled' or lower(channel) like 'test%'"}
+      - {reason: ours, when: "mail like '%@shop.example' or buyer = 'x' or customer_id = 'y'"}
+      - {reason: gift, when: "category = '礼品' or amount = 0"}
+      - {reason: test, when: "shown_name = 'Test' or store_id = 'Z'"}
+    columns:
+      product_id: sku
+      category: {lookup: goods, column: group}
+      channel: {sql: "state || '-' || product_id"}
+      store_id: {sql: "left(buyer, 1)"}
+"""
+
+
+def test_check_lists_the_values_that_rules_look_at(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each spelling as a rule sees it; what names a person is not listed, however it is mapped."""
+    text = GOOD.replace("orders.csv", "'*.csv'").replace("    columns:\n", RULES)
+    (data_dir / "sources" / "shop.yml").write_text(text, encoding="utf-8")
+    landing = SourcePaths(data_dir, "shop").landing
+    landing.mkdir(parents=True)
+    states = ["paid"] * 30 + ["Cancelled ", "cancelled\t"] + [f"s{n:02}" for n in range(25)]
+    rows = [f"c{n % 9},2024-01-02,1,{state},c{n}@mail.example,Roe {n},P{n % 2}"
+            for n, state in enumerate(states)]  # fmt: skip
+    header = "customer,day,amount,state,mail,name,sku"
+    for name, some in (("a.csv", rows[:20]), ("b.csv", rows[20:])):
+        (landing / name).write_text("\n".join([header, *some]) + "\n")
+    (landing / "goods.txt").write_bytes("sku,group\nP0,礼品\n".encode("gbk"))
+    # Two customers of each of the states, or they might be names.
+    second = [row.replace(",2024", "x,2024", 1) for row in rows[30:]]
+    (landing / "c.csv").write_text("\n".join([header, *second]) + "\n")
+    code, output, messages = check(capsys, data_dir, "--source", "shop")
+    assert (code, messages) == (0, "")
+    listing = output[output.index("  values") :]
+    blocks = {
+        one.split(":")[0]: one.splitlines()[1:] for one in listing.split("  values      ")[1:]
+    }
+    personal = ["buyer", "customer_id", "mail", "shown_name", "store_id"]
+    assert [*blocks] == sorted([*personal, "category", "channel", "state"])
+    assert [line.split() for line in blocks["category"]] == [["'礼品'", "43"], ["none", "41"]]
+    state = [line.split() for line in blocks["state"]]
+    assert state[0] == ["'paid'", "30"]
+    assert state[1:3] == [["'Cancelled'", "2"], [r"'cancelled\t'", "2"]]
+    assert state[-1] == ["and", "8", "more"] and len(state) == 21
+    assert all(blocks[name] == [] for name in personal)
+    assert "Roe" not in output and "@" not in output and "c1" not in output
+    # Nothing is left behind.
+    assert sorted(one.name for one in data_dir.iterdir()) == ["landing", "sources"]
+    (landing / "c.csv").write_text("customer,day,amount\na,2024-01-02,1\n")
+    code, _, messages = check(capsys, data_dir, "--source", "shop")
+    assert code == 2
+    assert "c.csv has no column " in messages

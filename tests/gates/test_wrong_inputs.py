@@ -4,26 +4,18 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from support.gate_shop import told
 from support.wrong_inputs import SPOILERS, Figures, WrongInput, clean, wrong_input
 
 from dagster_project import warehouse
 from dagster_project.config.source import load_source
 from dagster_project.errors import WinbackError
-from dagster_project.gates import limits, suites
+from dagster_project.gates import limits
 from dagster_project.loading.load import load_table
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import SourcePaths
 
 SEEDS = range(5)
-# What is judged of the loaded lines and files; the other tables are empty.
-TABLES = (
-    "transactions",
-    "loads",
-    "load_days",
-    "load_report",
-    "duplicate_keys",
-    "repeated_lines",
-)
 FIGURES = """
 select
     customer_id, sum(amount),
@@ -47,17 +39,6 @@ def load(one: WrongInput, folder: Path) -> tuple[SourcePaths, Figures]:
         rows = connection.execute(FIGURES).fetchall()
     limits.write_limits(paths, source, date(2024, 12, 31), date(2025, 1, 1))
     return paths, {customer: (net, tuple(days or ())) for customer, net, days in rows}
-
-
-def told(paths: SourcePaths) -> dict[str, str]:
-    """Return what the raw gate says is wrong: expectation and severity."""
-    verdicts = suites.validate("raw", TABLES, paths.warehouse, "raw")
-    return {
-        one.expectation: one.severity
-        for verdict in verdicts
-        for one in verdict.outcomes
-        if not one.is_passed
-    }
 
 
 @pytest.mark.parametrize("seed", SEEDS)

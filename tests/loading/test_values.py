@@ -127,3 +127,26 @@ def test_dates_of_other_tables_are_not_shifted(tmp_path: Path) -> None:
         assert [str(one) for one in shop.values("started_on", "campaigns")] == [
             "2024-01-02", "2024-01-01", "2024-01-02",
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("blank", ["\t", "\u00a0", "\u3000", "\u200b"])
+def test_blanks_of_any_kind_stand_round_a_value(blank: str, shop: Shop) -> None:
+    """A bare date with one behind it is a bare date still, which no zone shifts."""
+    shop.configure(
+        table='    time_zone: UTC\n    decimal: ","\n    delimiter: ";"',
+        columns="      quantity: quantity",
+    )
+    rows = [f"a;{blank}2024-01-02{blank};1.000,50{blank};{blank}3", "a;2024-01-02T03:00:00;1;3"]
+    shop.put("f.csv", "customer;day;amount;quantity\n" + "\n".join(rows) + "\n")
+    shop.load()
+    assert shop.rejected() == []
+    assert shop.values("ordered_on::varchar") == ["2024-01-02", "2024-01-01"]
+    assert shop.values("amount::varchar") == ["1000.50", "1.00"]
+    assert shop.values("quantity::varchar") == ["3.000", "3.000"]
+    shop.configure(
+        table='    time_zone: UTC\n    date_format: "%d.%m.%Y"\n    decimal: ","\n'
+        '    delimiter: ";"'
+    )
+    shop.put("f.csv", f"customer;day;amount\na;02.01.2024{blank};1\n")
+    shop.load()
+    assert shop.values("ordered_on::varchar") == ["2024-01-02"]

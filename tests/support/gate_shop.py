@@ -12,6 +12,17 @@ from dagster_project import warehouse
 from dagster_project.gates import limits, suites
 from dagster_project.gates.outcomes import Outcome
 from dagster_project.loading.raw_tables import prepare_raw
+from dagster_project.paths import SourcePaths
+
+# What is judged of the loaded lines and files; the other tables are empty.
+TABLES = (
+    "transactions",
+    "loads",
+    "load_days",
+    "load_report",
+    "duplicate_keys",
+    "repeated_lines",
+)
 
 
 @contextmanager
@@ -50,4 +61,15 @@ def warned(shop: Shop, table: str) -> dict[str, str]:
         name: one.observed_value
         for name, one in failed_outcomes(shop, table).items()
         if not one.is_blocking
+    }
+
+
+def told(paths: SourcePaths) -> dict[str, str]:
+    """Return what the raw gate says is wrong: expectation and severity."""
+    verdicts = suites.validate("raw", TABLES, paths.warehouse, "raw")
+    return {
+        one.expectation: one.severity
+        for verdict in verdicts
+        for one in verdict.outcomes
+        if not one.is_passed
     }
