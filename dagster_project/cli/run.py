@@ -50,7 +50,7 @@ def run(
                 tell(paths, Well(built.release_id, "Nothing new to publish.", is_new=False))
             return built, False
         say(f"Starting {source.name} as of {as_of_date}; days {plan.first} to {plan.last}.")
-        settings = {"publish": publish, "full_refresh": full_refresh}
+        settings = {"make_current": publish, "full_refresh": full_refresh}
         release_id = _execute(source, paths, plan, as_of_date, settings)
         release = find_release(paths, release_id)
         if release is None:

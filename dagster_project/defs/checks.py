@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import dagster as dg
 
 from dagster_project.config import canonical
-from dagster_project.defs.assets.common import CANDIDATE, GivenRun, raw_key
+from dagster_project.defs.assets.common import CANDIDATE, NEXT_STEP, GivenRun, raw_key
+from dagster_project.errors import GateBlockedError
 from dagster_project.files import file_hash
 from dagster_project.gates import limits, suites, verdicts
 from dagster_project.gates.outcomes import Outcome, TableVerdict, blocked_message
@@ -35,6 +36,7 @@ def raw_gate() -> dg.AssetChecksDefinition:
             paths, "raw", judged, subject=fingerprint, raw=fingerprint, run_id=context.run.run_id
         )
         yield from _results(judged, _judged_raw_asset, context.selected_asset_check_keys)
+        _stop_if_blocked(judged)
 
     return gate
 
@@ -64,6 +66,7 @@ def release_gate() -> dg.AssetChecksDefinition:
             file_hash=file_hash(file),
         )
         yield from _results(judged, lambda _: CANDIDATE, context.selected_asset_check_keys)
+        _stop_if_blocked(judged)
 
     return gate
 
@@ -105,6 +108,19 @@ def _results(
             description=blocked_message(verdict.outcomes) or None,
             metadata={"failed": len(failed)}
             | {o.expectation: _in_words(o) for o in verdict.outcomes},
+        )
+
+
+def _stop_if_blocked(verdicts: Sequence[TableVerdict]) -> None:
+    """Fail the run if anything blocks, also what this run has no check of: it is recorded.
+
+    Raises:
+        GateBlockedError: With all that blocks, and its mend.
+    """
+    message = blocked_message(outcome for one in verdicts for outcome in one.outcomes)
+    if message:
+        raise GateBlockedError(
+            f"{message}\nNothing is published, the former release stands. {NEXT_STEP}"
         )
 
 

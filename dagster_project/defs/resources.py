@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 from pydantic import Field
 
 from dagster_project.config.source import Source, load_source
 from dagster_project.paths import SourcePaths
-from dagster_project.release.identity import CodeVersion, code_version
+from dagster_project.release.identity import (
+    CodeVersion,
+    ReleaseIdentity,
+    code_version,
+    raw_input,
+    release_identity,
+)
 from dagster_project.release.publish import recover
 from dagster_project.runs.bookkeeping import fail_dead_runs, requested_at
 from dagster_project.runs.locking import living_run, source_lock
@@ -41,6 +48,10 @@ class Run:
     is_full_refresh: bool
     is_made_current: bool
 
+    def identity(self, connection: duckdb.DuckDBPyConnection) -> ReleaseIdentity:
+        """Return the release that the warehouse's files give in this run."""
+        return release_identity(self.source, self.as_of, self.code, [raw_input(connection)])
+
     def dbt_variables(self) -> dict[str, Any]:
         """Return the variables the models are built with."""
         return {
@@ -62,9 +73,12 @@ class SourceRun(dg.ConfigurableResource[Run]):
     as_of: str | None = Field(
         default=None, description="As-of date YYYY-MM-DD; by default the last complete day"
     )
-    publish: bool = Field(
+    make_current: bool = Field(
         default=False,
-        description="Make the release current even if its as-of date is before the current one's",
+        description=(
+            "Make the release current even if its as-of date is before the current one's, or if it "
+            "was rolled back from"
+        ),
     )
     full_refresh: bool = Field(
         default=False, description="Read every file and compute every day anew"
@@ -100,5 +114,5 @@ class SourceRun(dg.ConfigurableResource[Run]):
             last_complete_day=source.last_complete_day(now),
             code=code_version(),
             is_full_refresh=self.full_refresh,
-            is_made_current=self.publish,
+            is_made_current=self.make_current,
         )

@@ -119,7 +119,8 @@ def read_candidate(paths: SourcePaths) -> Candidate:
     # One that another version of the program built is none either.
     except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
         raise WinbackError(
-            f"{paths.source}: there is no finished candidate release; build release/candidate first"
+            f"{paths.source}: there is no finished candidate, for the last one is published or "
+            "was cut short; materialise release/candidate and release/current together"
         ) from error
 
 

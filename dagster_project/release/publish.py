@@ -176,7 +176,8 @@ def _require_verdicts(
         if verdict is None:
             raise GateBlockedError(
                 f"{identity.release_id} is not published: no verdict of the {gate} gate on it is "
-                "recorded; run the gate first"
+                "recorded; materialise release/candidate, whose checks are the gate, and "
+                "release/current together, or start the job `daily`"
             )
         if not verdict.is_passed:
             raise GateBlockedError(
@@ -187,7 +188,8 @@ def _require_verdicts(
     if verdicts[1].file_hash != file_hash(candidate_file(paths)):
         raise GateBlockedError(
             f"{identity.release_id} is not published: its file has changed since the release gate "
-            "judged it; build and audit it again"
+            "judged it; materialise "
+            "release/candidate and release/current together"
         )
     return verdicts
 

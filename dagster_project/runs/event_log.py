@@ -1,5 +1,7 @@
 """Dagster's event log: quick enough for a first load and hundreds of checks; tells of a run's end.
 
+Of a known fault it keeps the message alone, with which the page of a failed run then begins.
+
 A first load stores two events a day, and Dagster opens, compiles and commits three times for each:
 for a year and a half of days that takes longer than all the rest of the run. Every other event
 would set up the database library anew.
@@ -21,6 +23,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine
 
 from dagster_project.notices.addresses import addresses
 from dagster_project.paths import SourcePaths
+from dagster_project.runs.faults import without_stack
 
 # How long a write waits for another process's, the UI's for instance.
 PATIENCE_SECONDS = 30
@@ -76,7 +79,7 @@ class EventLog(SqliteEventLogStorage):
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event; tell a person if it ends a run, see `run_notices`."""
-        super().store_event(event)
+        super().store_event(without_stack(event))
         if (threading.get_ident(), event.run_id) not in self._held:
             self.tell(event)
 

@@ -14,6 +14,7 @@ from dagster_project.gates.outcomes import without_values
 from dagster_project.gates.verdicts import judged_input
 from dagster_project.notices.tell import Trouble, Well, tell
 from dagster_project.paths import SourcePaths
+from dagster_project.runs.faults import fault_of
 
 # What is read of a run that has ended.
 WITNESSES = frozenset(
@@ -88,10 +89,9 @@ def _failure(events: Iterable[dg.DagsterEvent]) -> tuple[str, str]:
     """
     for event in events:
         for error in _errors(event):
-            # Dagster keeps `module.Class: message`.
-            message = error.message.split(": ", 1)[-1].strip()
-            if error.cls_name == ConfigurationError.__name__:
-                return message, f"The configuration has a fault: {first_line(message)}"
+            fault = fault_of(error)
+            if isinstance(fault, ConfigurationError):
+                return str(fault), f"The configuration has a fault: {first_line(str(fault))}"
         if event.is_step_failure:
             step = (event.step_key or "").replace("__", "/")
             error = event.step_failure_data.error

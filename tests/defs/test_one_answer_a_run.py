@@ -61,10 +61,10 @@ def test_a_request_carries_its_dates() -> None:
         "dagster/asset_partition_range_end": "2024-03-19",
         REQUESTED_AT: "2024-03-20T22:59:50+00:00",
     }
-    past = request(plan, date(2024, 2, 1), publish=True)
+    past = request(plan, date(2024, 2, 1), make_current=True)
     assert past["run_config"]["resources"]["source_run"]["config"] == {
         "as_of": "2024-02-01",
-        "publish": True,
+        "make_current": True,
     }
 
 

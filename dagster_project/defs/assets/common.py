@@ -1,5 +1,7 @@
 """What assets of all layers share: their keys, their owners, how the UI shows a table."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -7,9 +9,16 @@ import dagster as dg
 
 from dagster_project.config import canonical
 from dagster_project.defs.resources import Run
+from dagster_project.models.version import forget_built, note_built
+from dagster_project.warehouse import connect
 
 # What assets and checks take as `source_run`.
 GivenRun = dg.ResourceParam[Run]
+# What a person does whose run published nothing: the one thing that always can.
+NEXT_STEP = (
+    "To publish, start the job `daily` (Jobs, daily, Materialize, choose the days: one run does "
+    "it all) or `winback run`."
+)
 OWNERS = ["team:data-engineering"]
 # A range of days, with all that follows from it, is one run and not a run a day.
 ONE_RUN = dg.BackfillPolicy.single_run()
@@ -17,6 +26,26 @@ ONE_RUN = dg.BackfillPolicy.single_run()
 FRESHNESS = dg.FreshnessPolicy.time_window(
     fail_window=timedelta(hours=49), warn_window=timedelta(hours=25)
 )
+
+
+@contextmanager
+def noting_built(context: dg.AssetExecutionContext, source_run: Run) -> Iterator[None]:
+    """Note of what release the chosen tables are, once they are built; see `note_built`."""
+    keys = context.selected_asset_keys
+    read = {key for chosen in keys for key in context.assets_def.asset_deps[chosen]} - keys
+    tables = [table_name(key) for key in keys]
+    forget_built(source_run.paths, tables)
+    yield
+    with connect(source_run.paths, read_only=True) as connection:
+        release_id = source_run.identity(connection).release_id
+    # Raw is what it is now; its own part of the release's name says what.
+    made_from = [table_name(key) for key in read if key.path[0] != "raw"]
+    note_built(source_run.paths, tables, made_from, release_id)
+
+
+def table_name(key: dg.AssetKey) -> str:
+    """Return the table behind an asset as a person reads it, `schema/table`."""
+    return "/".join(key.path)
 
 
 def raw_key(table: str) -> dg.AssetKey:

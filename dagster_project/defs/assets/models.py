@@ -9,7 +9,7 @@ from dagster_dbt.asset_utils import get_subset_selection_for_context
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from dbt_common.events.functions import msg_to_dict
 
-from dagster_project.defs.assets.common import ONE_RUN, OWNERS, GivenRun
+from dagster_project.defs.assets.common import ONE_RUN, OWNERS, GivenRun, noting_built
 from dagster_project.models import dbt_project
 from dagster_project.models.dbt_runner import engine_environment, run_dbt
 from dagster_project.models.version import models_have_changed, note_models
@@ -19,6 +19,8 @@ from dagster_project.warehouse import connect
 
 # What is made from scores, and everything before it: dbt runs once for each.
 FROM_SCORES = "source:scores+"
+# They are of the program and not of the data.
+UNIT_TESTS = "resource_type:unit_test"
 CUSTOMER_DAYS = dg.AssetKey(["intermediate", "int_customer_days"])
 RESULTS = ("LogModelResult", "LogSeedResult", "LogTestResult")
 
@@ -39,8 +41,8 @@ class WarehouseTranslator(DagsterDbtTranslator):
 def model_assets() -> list[dg.AssetsDefinition]:
     """Return the dbt models as assets, their tests as checks: before the scores and from them."""
     return [
-        _models("models", exclude=f"resource_type:unit_test {FROM_SCORES}"),
-        _models("scored_models", select=FROM_SCORES, exclude="resource_type:unit_test"),
+        _models("models", exclude=f"{UNIT_TESTS} {FROM_SCORES}"),
+        _models("scored_models", select=FROM_SCORES, exclude=UNIT_TESTS),
     ]
 
 
@@ -63,6 +65,11 @@ def _models(name: str, *, exclude: str, select: str = "fqn:*") -> dg.AssetsDefin
         )
         # What dbt would write about the run is in Dagster's log of it.
         arguments = ["build", "--no-write-json", *selection]
+        if "--exclude" not in selection:
+            # A few chosen models: neither unit tests, nor tests against tables that are not there
+            # yet or still hold another day because they were not chosen.
+            arguments += ["--exclude", UNIT_TESTS]
+            indirect = indirect or "buildable"
         if indirect:
             arguments += ["--indirect-selection", indirect]
         if source_run.is_full_refresh or models_have_changed(paths, source_run.code):
@@ -76,14 +83,15 @@ def _models(name: str, *, exclude: str, select: str = "fqn:*") -> dg.AssetsDefin
 
         variables = source_run.dbt_variables()
         try:
-            run_dbt(
-                arguments,
-                target=paths.warehouse_dir / "dbt" / name,
-                variables=variables,
-                environment=engine_environment(paths),
-                parsed=dbt_project.parsed_project(variables),
-                on_event=listen,
-            )
+            with noting_built(context, source_run):
+                run_dbt(
+                    arguments,
+                    target=paths.warehouse_dir / "dbt" / name,
+                    variables=variables,
+                    environment=engine_environment(paths),
+                    parsed=dbt_project.parsed_project(variables),
+                    on_event=listen,
+                )
             # A few chosen models leave days of another version in the one table that keeps any.
             if CUSTOMER_DAYS in context.selected_asset_keys:
                 note_models(paths, source_run.code)

@@ -7,20 +7,23 @@ from dagster_project.defs.assets.common import (
     CANDIDATE,
     CURRENT,
     FRESHNESS,
+    NEXT_STEP,
     ONE_RUN,
     OWNERS,
     RAW_KEYS,
     GivenRun,
     markdown_table,
+    table_name,
 )
 from dagster_project.errors import WinbackError
 from dagster_project.models import dbt_project
+from dagster_project.models.version import other_than
 from dagster_project.release.candidate import (
     build_candidate,
     candidate_file,
     read_candidate,
 )
-from dagster_project.release.identity import code_version, raw_input, release_identity
+from dagster_project.release.identity import code_version
 from dagster_project.release.manifest import churn_backtest
 from dagster_project.release.publish import publish
 from dagster_project.release.state import current_release, find_release
@@ -29,11 +32,12 @@ from dagster_project.warehouse import connect
 
 def release_assets(source: Source) -> list[dg.AssetsDefinition]:
     """Return the candidate and the current release."""
+    marts = [dg.AssetKey(["marts", table.name]) for table in dbt_project.published_tables()]
 
     @dg.asset(
         key=CANDIDATE,
         deps=[
-            *(dg.AssetKey(["marts", table.name]) for table in dbt_project.published_tables()),
+            *marts,
             # The list of inputs names every table's files, also of tables no model reads yet.
             *RAW_KEYS,
         ],
@@ -54,9 +58,16 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
                 "is of neither version; run again."
             )
         with connect(paths, read_only=True) as connection:
-            inputs = [raw_input(connection)]
+            identity = source_run.identity(connection)
             backtest = churn_backtest(connection, "marts")
-        identity = release_identity(config, source_run.as_of, source_run.code, inputs)
+        others = other_than(paths, [table_name(key) for key in marts], identity.release_id)
+        if others:
+            raise WinbackError(
+                f"{', '.join(others[:3])}{f' and {len(others) - 3} more' * (len(others) > 3)}: not "
+                "built, with all before them, from what is loaded now, as of "
+                f"{identity.as_of} with the present settings and code, so that a release would mix "
+                f"the old and the new. {NEXT_STEP}"
+            )
         build_candidate(
             paths,
             identity,
@@ -118,8 +129,10 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
                 else "its as-of date is before the current's"
             )
             context.log.warning(
-                f"release {release.release_id} is kept but not current: {reason}; run with "
-                "--publish to make it current"
+                f"release {release.release_id} is kept but not current: {reason}. To make "
+                f"it current, start the job `daily` again with `as_of: '{release.as_of}'` and "
+                "`make_current: true` below `resources: source_run: config:` in its Launchpad, or "
+                f"`winback run --as-of {release.as_of} --publish`."
             )
         return dg.MaterializeResult(
             metadata={

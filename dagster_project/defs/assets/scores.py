@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from dagster_project.defs.assets.common import ONE_RUN, OWNERS, GivenRun
+from dagster_project.defs.assets.common import ONE_RUN, OWNERS, GivenRun, noting_built
 from dagster_project.models import dbt_project
 from dagster_project.scores import score_tables, scoring
 from dagster_project.warehouse import connect
@@ -33,7 +33,7 @@ def score_assets() -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, source_run: GivenRun
     ) -> Iterator[dg.MaterializeResult]:
         settings = scoring.Settings.of(source_run.source, source_run.as_of)
-        with connect(source_run.paths) as connection:
+        with noting_built(context, source_run), connect(source_run.paths) as connection:
             choices = scoring.write_scores(connection, settings)
             counts = {
                 table: connection.execute(f"select count(*) from scores.{table}").fetchone()[0]

@@ -1,0 +1,88 @@
+"""What the log of a failed run keeps of its fault: the message with its mend, and no stack trace."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dagster_project.cli.failures import failure_of
+from dagster_project.errors import ConfigurationError, GateBlockedError, WinbackError
+from dagster_project.runs.event_log import EventLog
+
+BLOCKED = "raw gate, loads: something failed\n  mend:       Correct: the file"
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text(
+        "telemetry: {enabled: false}\n"
+        "event_log_storage: {module: dagster_project.runs.event_log, class: EventLog}\n"
+    )
+    with dg.DagsterInstance.get() as made:
+        assert isinstance(made.event_log_storage, EventLog)
+        yield made
+
+
+class Broken(dg.ConfigurableResource[Any]):
+    def create_resource(self, _: Any) -> Any:
+        raise ConfigurationError("shop.yml, line 3: industry: unknown")
+
+
+def run(
+    instance: dg.DagsterInstance, asset: dg.AssetsDefinition, resources: dict[str, Any]
+) -> tuple[dg.ExecuteInProcessResult, dict[str, Any]]:
+    """Run an asset; return what it came to and the errors that are kept, by kind of event."""
+    result = dg.materialize([asset], instance=instance, resources=resources, raise_on_error=False)
+    events = [e.get_dagster_event() for e in instance.all_logs(result.run_id) if e.is_dagster_event]
+    return result, {
+        event.event_type_value: event.event_specific_data.error
+        for event in events
+        if getattr(event.event_specific_data, "error", None) is not None
+    }
+
+
+def test_a_known_fault_is_its_message_alone(instance: dg.DagsterInstance) -> None:
+    @dg.asset
+    def orders() -> None:
+        try:
+            raise KeyError("deep inside")
+        except KeyError as error:
+            raise GateBlockedError(BLOCKED) from error
+
+    result, kept = run(instance, orders, {})
+    assert kept.keys() == {"STEP_FAILURE", "PIPELINE_FAILURE"}
+    for error in kept.values():
+        assert error.message == f"{BLOCKED}\n"
+        assert (list(error.stack), error.cause, error.context) == ([], None, None)
+        assert error.cls_name == "GateBlockedError"
+    assert instance.get_run_by_id(result.run_id).status == dg.DagsterRunStatus.FAILURE
+    # The command line reads the events before they are stored.
+    assert (type(failure_of(result)), str(failure_of(result))) == (GateBlockedError, BLOCKED)
+
+
+def test_a_fault_before_the_first_step_is_too(instance: dg.DagsterInstance) -> None:
+    @dg.asset
+    def orders(broken: dg.ResourceParam[Any]) -> None: ...
+
+    result, kept = run(instance, orders, {"broken": Broken()})
+    assert "STEP_FAILURE" not in kept
+    assert len(kept) >= 2
+    for error in kept.values():
+        assert error.message == "shop.yml, line 3: industry: unknown\n"
+        assert (list(error.stack), error.cause) == ([], None)
+    assert isinstance(failure_of(result), ConfigurationError)
+
+
+def test_what_nobody_has_foreseen_keeps_its_stack(instance: dg.DagsterInstance) -> None:
+    @dg.asset
+    def orders() -> None:
+        raise KeyError("unforeseen")
+
+    result, kept = run(instance, orders, {})
+    error = kept["STEP_FAILURE"].cause
+    assert error.message == "KeyError: 'unforeseen'\n"
+    assert "test_faults.py" in "".join(error.stack)
+    assert type(failure_of(result)) is WinbackError
