@@ -113,10 +113,10 @@ def test_a_signal_ends_it_in_the_background_with_all_its_processes(
 
 
 @pytest.mark.parametrize(
-    ("first", "where"), [(True, "UI at http://127.0.0.1:{}"), (False, "daemon")]
+    ("is_ui", "where"), [(True, "UI at http://127.0.0.1:{}"), (False, "daemon")]
 )
 def test_a_second_one_is_refused_with_the_place_of_the_first(
-    folder: Path, first: bool, where: str
+    folder: Path, is_ui: bool, where: str
 ) -> None:
     port = free_port()
     with serve(folder, port if is_ui else 0) as process:
