@@ -31,6 +31,8 @@ LOCATION = "winback"
 LOOK_SECONDS = 0.3
 # For what is asked to end; a run that works meanwhile writes down that it was interrupted.
 GRACE_SECONDS = 10.0
+# Else the code server waits a minute for the others, which hold calls open for as long as they live.
+PROMPT_END = {"DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "2"}
 # A process that ended by itself is started again, but not one that does not live so long.
 LIVES_SECONDS = 60.0
 # For the name of the other one, which takes the lock a moment before it writes its mark.
@@ -96,6 +98,7 @@ class _Service:
         self.process = subprocess.Popen(
             [sys.executable, "-m", *self.arguments],
             cwd=PROJECT_DIR,
+            env=os.environ | PROMPT_END,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=_die_with_parent,
@@ -162,8 +165,8 @@ def _is_answering(code: Path) -> bool:
 def _end(services: list[_Service]) -> None:
     """End all processes; what has not ended in time, or was left by its parent, is killed."""
     for service in services:
-        if service.process is not None:
-            service.process.terminate()
+        # Also to a run that works: it is told that it was interrupted, and writes it down.
+        service.signal(signal.SIGTERM)
     ends = time.monotonic() + GRACE_SECONDS
     for service in services:
         if service.process is not None:
