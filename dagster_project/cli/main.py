@@ -317,10 +317,12 @@ def _ui(parsed: argparse.Namespace) -> None:
     from dagster_project.config.source import load_source
     from dagster_project.models import dbt_project
     from dagster_project.paths import PROJECT_DIR
+    from dagster_project.runs.bookkeeping import mark_dead_runs
 
     paths = _paths(parsed)
     load_source(paths)
     run.prepare_dagster_home(paths)
+    mark_dead_runs(paths, _say)
     dbt_project.manifest_path()
     dg = Path(sys.executable).with_name("dg")
     os.chdir(PROJECT_DIR)

@@ -18,6 +18,7 @@ from dagster_project.config.source import Source, load_source
 from dagster_project.paths import SourcePaths
 from dagster_project.release.identity import CodeVersion, code_version
 from dagster_project.release.publish import recover
+from dagster_project.runs.attempts import note_content
 from dagster_project.runs.bookkeeping import fail_dead_runs, requested_at
 from dagster_project.runs.locking import living_run, source_lock
 from dagster_project.runs.planning import resolve_as_of
@@ -82,6 +83,7 @@ class SourceRun(dg.ConfigurableResource[Run]):
                 log.warning(f"Run {run_id} had died; it is marked as failed.")
             recover(paths)
             run = self._answers(paths, requested_at(context.run, context.instance))
+            note_content(context.instance, context.run, paths, run.source, run.code.text)
             kept = run.source.settings
             try:
                 prune(paths, context.instance, days=kept.kept_days, count=kept.kept_runs)

@@ -6,10 +6,12 @@ import dagster as dg
 
 from dagster_project.config.source import Source, load_source
 from dagster_project.defs.jobs import DAILY, request
+from dagster_project.errors import WinbackError
 from dagster_project.notices.tell import telling_failures
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.planning import plan_load
 
+MORNING_RUN = "morning_run"
 MORNING = "0 6 * * *"
 
 
@@ -17,17 +19,21 @@ def morning_schedule(source: Source, paths: SourcePaths) -> dg.ScheduleDefinitio
     """Return the schedule; it is off until someone turns it on in the UI."""
 
     @dg.schedule(
-        name="morning_run",
+        name=MORNING_RUN,
         job_name=DAILY,
         cron_schedule=MORNING,
-        execution_timezone=source.schedule_time_zone or source.time_zone,
+        execution_timezone=source.schedule_zone.key,
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description="Every morning at 6: loads what came in, rebuilds, audits and publishes.",
     )
-    def morning_run(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    def morning_run(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         day = f"{context.scheduled_execution_time:%Y-%m-%d}"
-        with telling_failures(paths):
-            plan = plan_load(paths, load_source(paths), datetime.now(UTC))
+        try:
+            with telling_failures(paths):
+                plan = plan_load(paths, load_source(paths), datetime.now(UTC))
+        except WinbackError as error:
+            # One line on the tick's page; the sensor asks for the morning's run once it can.
+            return dg.SkipReason(str(error))
         return dg.RunRequest(run_key=day, **request(plan))
 
     return morning_run

@@ -20,7 +20,7 @@ from dagster_project.release.candidate import (
     candidate_file,
     read_candidate,
 )
-from dagster_project.release.identity import code_version, raw_input, release_identity
+from dagster_project.release.identity import all_inputs, code_version, release_identity
 from dagster_project.release.manifest import churn_backtest
 from dagster_project.release.publish import publish
 from dagster_project.release.state import current_release, find_release
@@ -54,7 +54,7 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
                 "is of neither version; run again."
             )
         with connect(paths, read_only=True) as connection:
-            inputs = [raw_input(connection)]
+            inputs = all_inputs(connection)
             backtest = churn_backtest(connection, "marts")
         identity = release_identity(config, source_run.as_of, source_run.code, inputs)
         build_candidate(
