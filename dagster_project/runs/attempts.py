@@ -179,7 +179,10 @@ def run_key(instance: dg.DagsterInstance, content: str, number: int) -> str:
 
 def _is_to_publish(run: dg.DagsterRun) -> bool:
     """Return whether a run is of all assets, or of some that lead to a release."""
-    return run.asset_selection is None or CURRENT in run.asset_selection
+    if run.asset_selection:
+        return CURRENT in run.asset_selection
+    # Dagster writes all assets as none; checks alone are none as well.
+    return not run.asset_check_selection
 
 
 def _number(run: dg.DagsterRun) -> int:
