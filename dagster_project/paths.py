@@ -10,8 +10,9 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 DBT_DIR = PROJECT_DIR / "dbt"
 EXPECTATIONS_DIR = PROJECT_DIR / "expectations"
 DEFAULT_SOURCE = "completejourney"
-# Set for the processes of `winback daemon`: the schedule is on unless a person turned it off.
-SCHEDULE_IS_ON = "WINBACK_SCHEDULE_IS_ON"
+# Set for the processes of `winback daemon`: schedule and sensor are on unless a person turned them
+# off.
+UNATTENDED = "WINBACK_UNATTENDED"
 
 
 def setting(name: str, default: str) -> str:

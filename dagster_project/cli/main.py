@@ -12,7 +12,7 @@ from pathlib import Path
 from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.paths import (
     DEFAULT_SOURCE,
-    SCHEDULE_IS_ON,
+    UNATTENDED,
     SourcePaths,
     default_data_dir,
     setting,
@@ -354,18 +354,20 @@ def _ui(parsed: argparse.Namespace) -> None:
 
 
 def _daemon(parsed: argparse.Namespace) -> None:
-    # Without a UI there is nothing to turn the schedule on with.
-    os.environ[SCHEDULE_IS_ON] = "yes"
+    # Without a UI there is nothing to turn schedule and sensor on with.
+    os.environ[UNATTENDED] = "yes"
     _serve(parsed, "", None)
 
 
 def _serve(parsed: argparse.Namespace, host: str, port: int | None) -> None:
     from dagster_project.cli import run, services
     from dagster_project.config.source import load_source
+    from dagster_project.runs.bookkeeping import mark_dead_runs
 
     paths = _paths(parsed)
     load_source(paths)
     run.prepare_dagster_home(paths)
+    mark_dead_runs(paths, _say)
     services.serve(paths, host=host, port=port, say=_say)
 
 

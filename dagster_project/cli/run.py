@@ -12,7 +12,7 @@ from dagster_project.config.source import Source
 from dagster_project.errors import WinbackError
 from dagster_project.notices.tell import Well, tell, telling_failures
 from dagster_project.paths import PROJECT_DIR, SourcePaths
-from dagster_project.release.identity import code_version, raw_input, release_identity
+from dagster_project.release.identity import all_inputs, code_version, release_identity
 from dagster_project.release.publish import recover, switch_to
 from dagster_project.release.state import Release, find_release
 from dagster_project.runs import planning
@@ -61,7 +61,7 @@ def run(
 def _find_built(source: Source, paths: SourcePaths, as_of: date) -> Release | None:
     """Return the kept release of what is loaded, if there is one."""
     with connect(paths, read_only=True) as connection:
-        inputs = [raw_input(connection)]
+        inputs = all_inputs(connection)
     identity = release_identity(source, as_of, code_version(), inputs)
     return find_release(paths, identity.release_id)
 

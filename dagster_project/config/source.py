@@ -174,6 +174,11 @@ class Source(Part):
         """Days between purchases assumed before a customer has shown a rhythm."""
         return self.settings.typical_gap_days or max(1, self.churn_definitions[-1].lost_days // 3)
 
+    @property
+    def schedule_zone(self) -> ZoneInfo:
+        """The time zone of the morning run and of the people who read of it."""
+        return ZoneInfo(self.schedule_time_zone or self.time_zone)
+
     def today(self, now: datetime) -> date:
         """Return the business date at a moment (an aware datetime)."""
         return now.astimezone(ZoneInfo(self.time_zone)).date()

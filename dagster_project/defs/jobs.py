@@ -1,10 +1,12 @@
 """Dagster jobs: the daily run and the full rebuild, over everything, and how a run is requested."""
 
+import os
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from dagster_project.paths import UNATTENDED
 from dagster_project.runs.bookkeeping import REQUESTED_AT
 from dagster_project.runs.planning import Plan
 
@@ -35,6 +37,14 @@ def full_rebuild_job() -> Any:
         config=run_config(full_refresh=True),
         description="Reads every file and computes every day anew, then audits and publishes.",
     )
+
+
+def is_unattended() -> bool:
+    """Return whether the schedule and the sensor are on until someone turns them off in the UI.
+
+    Where the UI runs they are off; `winback daemon` is started for nothing else.
+    """
+    return UNATTENDED in os.environ
 
 
 def run_config(**settings: Any) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from dagster_project.paths import SourcePaths
 from dagster_project.release.identity import (
     CodeVersion,
     ReleaseIdentity,
+    all_inputs,
     code_version,
-    raw_input,
     release_identity,
 )
 from dagster_project.release.publish import recover
+from dagster_project.runs.attempts import note_content
 from dagster_project.runs.bookkeeping import fail_dead_runs, requested_at
 from dagster_project.runs.locking import living_run, source_lock
 from dagster_project.runs.planning import resolve_as_of
@@ -50,7 +51,7 @@ class Run:
 
     def identity(self, connection: duckdb.DuckDBPyConnection) -> ReleaseIdentity:
         """Return the release that the warehouse's files give in this run."""
-        return release_identity(self.source, self.as_of, self.code, [raw_input(connection)])
+        return release_identity(self.source, self.as_of, self.code, all_inputs(connection))
 
     def dbt_variables(self) -> dict[str, Any]:
         """Return the variables the models are built with."""
@@ -96,6 +97,7 @@ class SourceRun(dg.ConfigurableResource[Run]):
                 log.warning(f"Run {run_id} had died; it is marked as failed.")
             recover(paths)
             run = self._answers(paths, requested_at(context.run, context.instance))
+            note_content(context.instance, context.run, paths, run.source, run.code.text)
             kept = run.source.settings
             try:
                 prune(paths, context.instance, days=kept.kept_days, count=kept.kept_runs)

@@ -78,12 +78,21 @@ def find_files(patterns: Iterable[str], landing: Path) -> list[SourceFile]:
 
 def content_hash(path: Path) -> str:
     """Return the SHA-256 of a file's bytes; computed once while the file stays as it is."""
+    return _content_hash(path, stamp(path))
+
+
+def stamp(path: Path) -> tuple[int, int, int]:
+    """Return what changes whenever a file is written or replaced, also by one with an older time.
+
+    The time of its content can be set back, by a copy that keeps it for instance; that of the last
+    change of its entry cannot.
+    """
     status = path.stat()
-    return _content_hash(path, status.st_size, status.st_mtime_ns)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @lru_cache(maxsize=100_000)
-def _content_hash(path: Path, size: int, changed_at: int) -> str:
+def _content_hash(path: Path, _: tuple[int, int, int]) -> str:
     return file_hash(path)
 
 

@@ -152,6 +152,11 @@ def raw_input(connection: duckdb.DuckDBPyConnection) -> NamedInput:
     return NamedInput(RAW, hashlib.sha256("\n".join(row for (row,) in rows).encode()).hexdigest())
 
 
+def all_inputs(connection: duckdb.DuckDBPyConnection) -> list[NamedInput]:
+    """Return everything that a release built from a warehouse now would be made from."""
+    return [raw_input(connection)]
+
+
 def code_version(project: Path = PROJECT_DIR) -> CodeVersion:
     """Return the version of all files the program reads of itself, uncommitted edits included.
 

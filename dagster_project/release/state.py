@@ -124,6 +124,26 @@ def find_release(paths: SourcePaths, release_id: str) -> Release | None:
     return next((r for r in releases if r.release_id == release_id and r.is_kept), None)
 
 
+def find_answer(paths: SourcePaths, input_fingerprint: str) -> Release | None:
+    """Return the release from these inputs that readers see, or that a person rolled back from.
+
+    As long as there is one, the inputs are published or meant not to be.
+    """
+    if not paths.state.exists():
+        return None
+    with connect(paths, MEMORY) as con:
+        attach(con, paths.state, "state", read_only=True)
+        settled = [r for r in recorded_releases(con, paths) if r.is_current or r.is_rolled_back]
+        for release in settled:
+            made_from = con.execute(
+                "select input_fingerprint from state.main.releases where release_id = ?",
+                [release.release_id],
+            ).fetchone()
+            if made_from == (input_fingerprint,):
+                return release
+    return None
+
+
 def current_id(paths: SourcePaths) -> str | None:
     """Return the id that `current` points to, if its release is there."""
     if not (paths.current / MANIFEST).is_file():

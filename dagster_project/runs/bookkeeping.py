@@ -1,19 +1,27 @@
 """Dagster's book of runs, kept honest: when a run was asked for, and which have died."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from dagster_project.paths import SourcePaths
-from dagster_project.runs.locking import has_died
+from dagster_project.runs.locking import has_died, marked_at
 
 # Tag of a run that says when it was asked for; re-executions inherit it.
 REQUESTED_AT = "winback/requested_at"
 # Set by Dagster on each run of a backfill.
 BACKFILL = "dagster/backfill"
-# A run whose process has not yet come to mark itself as living is not taken for dead.
-START_UP = timedelta(seconds=120)
+# A run whose process has not yet come to mark itself as living is not taken for dead; Dagster's
+# daemon waits as long, see `start_timeout_seconds` in dagster.yaml.
+START_UP = timedelta(seconds=180)
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def requested_at(run: dg.DagsterRun, instance: dg.DagsterInstance) -> datetime:
@@ -33,22 +41,35 @@ def requested_at(run: dg.DagsterRun, instance: dg.DagsterInstance) -> datetime:
 def fail_dead_runs(paths: SourcePaths, instance: dg.DagsterInstance) -> list[str]:
     """Mark runs whose process has died as failed, so that none shows as working for ever.
 
-    Call under the source's lock. Runs that wait for the lock are living and left alone.
+    One that a person was terminating is marked as canceled. Runs that wait for the source's lock
+    are living and left alone.
     """
     dead = []
-    records = instance.get_run_records(
-        dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
-    )
-    for record in records:
+    for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
         run_id = record.dagster_run.run_id
         is_dead = has_died(paths, run_id)
         if is_dead is None:
-            is_dead = time.time() - (record.start_time or 0) > START_UP.total_seconds()
-        if not is_dead:
+            began = record.start_time or record.create_timestamp.timestamp()
+            since = max(began, marked_at(paths, run_id))
+            is_dead = time.time() - since > START_UP.total_seconds()
+        # Its end may have been recorded since the list was made.
+        run = instance.get_run_by_id(run_id)
+        if not is_dead or run is None or run.is_finished:
             continue
-        instance.report_run_failed(
-            record.dagster_run, "The run's process ended without a word; run again."
-        )
+        if run.status == dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run, "The run's process is gone.")
+        else:
+            instance.report_run_failed(run, "The run's process ended without a word; run again.")
         (paths.alive / run_id).unlink(missing_ok=True)
         dead.append(run_id)
     return dead
+
+
+def mark_dead_runs(paths: SourcePaths, say: Callable[[str], None]) -> None:
+    """Mark what a kill or a reboot ended, when the daemon starts: see `fail_dead_runs`.
+
+    Dagster's own daemon asks no process whether a run still works.
+    """
+    with dg.DagsterInstance.get() as instance:
+        for run_id in fail_dead_runs(paths, instance):
+            say(f"Run {run_id} had died; it is marked as failed.")

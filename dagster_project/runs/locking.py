@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dagster_project.files import locked
+from dagster_project.files import TEMPORARY, locked
 from dagster_project.paths import SourcePaths
 
 POLL_SECONDS = 1.0
 REMIND_EVERY_SECONDS = 60
+# What the mark of a run says that has ended, whether well or not, and has yet to be recorded.
+ENDED = b"ended"
 
 # Locks that this process holds; a run inside a process that holds the lock may enter again.
 _held: dict[str, int] = {}
@@ -43,20 +45,29 @@ def source_lock(paths: SourcePaths, say: Callable[[str], None]) -> Iterator[None
 
 @contextmanager
 def living_run(paths: SourcePaths, run_id: str) -> Iterator[None]:
-    """Mark a Dagster run as living for as long as its process does."""
+    """Mark a Dagster run as living for as long as its process works on it.
+
+    The mark stays, for Dagster stores the end of the run only after this; retention deletes it.
+    """
     paths.alive.mkdir(parents=True, exist_ok=True)
-    file = paths.alive / run_id
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    mark = paths.alive / run_id
+    # Locked before it has its name: one that is not locked is never that of a living run.
+    making = mark.with_name(f"{TEMPORARY}{run_id}")
+    descriptor = os.open(making, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        making.rename(mark)
         yield
     finally:
-        file.unlink(missing_ok=True)
+        os.write(descriptor, ENDED)
         os.close(descriptor)
 
 
 def has_died(paths: SourcePaths, run_id: str) -> bool | None:
-    """Return whether a run's process has ended without a word; None if it left no mark."""
+    """Return whether a run's process has ended without a word.
+
+    None if that cannot be told: it left no mark yet, or is about to record how it ended.
+    """
     try:
         descriptor = os.open(paths.alive / run_id, os.O_RDWR)
     except FileNotFoundError:
@@ -66,9 +77,17 @@ def has_died(paths: SourcePaths, run_id: str) -> bool | None:
     except BlockingIOError:
         return False
     else:
-        return True
+        return None if os.read(descriptor, len(ENDED)) == ENDED else True
     finally:
         os.close(descriptor)
+
+
+def marked_at(paths: SourcePaths, run_id: str) -> float:
+    """Return when a run last set its mark, in seconds; 0 if it has none."""
+    try:
+        return (paths.alive / run_id).stat().st_mtime
+    except FileNotFoundError:
+        return 0
 
 
 @dataclass

@@ -88,10 +88,10 @@ def _prune_blocked(paths: SourcePaths, before: datetime, count: int) -> None:
 
 
 def _prune_marks(paths: SourcePaths) -> None:
-    """Delete the marks of dead runs; one that is not locked yet may be of a run that starts."""
+    """Delete the marks of runs that are over; those just over may still have to be recorded."""
     for mark in _entries(paths.alive):
         is_old = time.time() - mark.stat().st_mtime > START_UP.total_seconds()
-        if is_old and has_died(paths, mark.name):
+        if is_old and has_died(paths, mark.name) is not False:
             mark.unlink(missing_ok=True)
 
 

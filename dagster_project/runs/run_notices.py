@@ -46,7 +46,7 @@ def what_happened(
 ) -> Trouble | Well | None:
     """Return what became of a run; None if it was of assets that publish nothing."""
     where = f"Run {run_id}; see its page in the Dagster UI (`winback ui --source {paths.source}`)"
-    message = _gates_message(events)
+    message = gates_message(events)
     if message is not None:
         sentence = without_values(message) or "A gate refused what would have been published."
         return Trouble(
@@ -67,7 +67,7 @@ def what_happened(
     return Well(release_id, f"{text}\n{where}.", is_new=True)
 
 
-def _gates_message(events: Iterable[dg.DagsterEvent]) -> str | None:
+def gates_message(events: Iterable[dg.DagsterEvent]) -> str | None:
     """Return what the gates said that blocked a run; None if none did."""
     said = []
     for event in events:
@@ -77,21 +77,29 @@ def _gates_message(events: Iterable[dg.DagsterEvent]) -> str | None:
                 said.append(check.description or "")
     if said:
         return "\n".join(said)
-    errors = [error for event in events for error in _errors(event)]
-    blocked = [e.message for e in errors if e.cls_name == GateBlockedError.__name__]
-    return blocked[0] if blocked else None
+    faults = (fault_of(error) for event in events for error in _errors(event))
+    return next((str(one) for one in faults if isinstance(one, GateBlockedError)), None)
 
 
-def _failure(events: Iterable[dg.DagsterEvent]) -> tuple[str, str]:
-    """Return why a run failed, whole and as a sentence that quotes nothing of the data.
-
-    What other errors than the configuration's say may quote values of a row.
-    """
+def configuration_fault(events: Iterable[dg.DagsterEvent]) -> str | None:
+    """Return what was said of a fault in the configuration that failed a run; None if none did."""
     for event in events:
         for error in _errors(event):
             fault = fault_of(error)
             if isinstance(fault, ConfigurationError):
-                return str(fault), f"The configuration has a fault: {first_line(str(fault))}"
+                return str(fault)
+    return None
+
+
+def _failure(events: Sequence[dg.DagsterEvent]) -> tuple[str, str]:
+    """Return why a run failed, whole and as a sentence that quotes nothing of the data.
+
+    What other errors than the configuration's say may quote values of a row.
+    """
+    fault = configuration_fault(events)
+    if fault is not None:
+        return fault, f"The configuration has a fault: {first_line(fault)}"
+    for event in events:
         if event.is_step_failure:
             step = (event.step_key or "").replace("__", "/")
             error = event.step_failure_data.error
