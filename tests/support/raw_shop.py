@@ -108,7 +108,7 @@ class Shop:
         """Return everything raw holds, without batches and times if only the content counts."""
         tables = [*canonical.TABLES, "loads", "load_days", "rejected_rows", "duplicate_keys"]
         tables += ["line_versions", "compared_days", "repeated_lines"]
-        left_out = ("batch_id", "loaded_at") if is_content_only else ()
+        left_out = ("batch_id", "loaded_at", "delivered_at") if is_content_only else ()
         pattern = "|".join(left_out) or "nothing"
         return {
             table: self.rows(
