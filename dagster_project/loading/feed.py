@@ -79,7 +79,7 @@ class Silence:
         )
 
     def facts(self) -> dict[str, str | int]:
-        """Return it for the manifest and for Dagster's metadata."""
+        """Return what the manifest and Dagster's metadata hold of it."""
         return {
             "last_day_with_data": self.last_day.isoformat(),
             "days_without_data": self.days,
@@ -89,7 +89,7 @@ class Silence:
 
 @dataclass(frozen=True)
 class Volume:
-    """Lines of the as-of day and of the seven days up to it, each beside what is usual.
+    """Lines of the last day with data and of the seven days up to it, each beside what is usual.
 
     A usual is null where too little is known, or too few lines are usual, to tell a drop.
     """
@@ -152,7 +152,7 @@ def read_feed(connection: duckdb.DuckDBPyConnection, source: Source, as_of: date
         newer_files=newer,
         empty_files=empty,
     )
-    return Feed(silence, volume_of(lines, as_of, closed=source.days_closed, is_live=is_live))
+    return Feed(silence, volume_of(lines, closed=source.days_closed, is_live=is_live))
 
 
 def silence_after(
@@ -203,52 +203,39 @@ def silence_after(
         if is_expected or (is_known and number > longest) or number >= limit:
             unusual.append(day)
     is_sure = is_known or declared_limit is not None
-    return Silence(
-        as_of, last, len(silent), closed_count, tuple(unusual), limit, is_sure, **files
-    )
+    return Silence(as_of, last, len(silent), closed_count, tuple(unusual), limit, is_sure, **files)
 
 
 def volume_of(
-    lines: Mapping[date, int], as_of: date, *, closed: Collection[date] = (), is_live: bool = True
+    lines: Mapping[date, int], *, closed: Collection[date] = (), is_live: bool = True
 ) -> Volume:
-    """Return the lines of the as-of day and of seven days beside what their weekdays usually have.
+    """Return the lines of the last day with data and of the seven days up to it, with the usual.
 
     A day's usual is the median of its weekday in the eight weeks before it, a week's the sum of its
-    weekdays' means in the seven weeks before it. A day without data is a silence and no drop.
+    weekdays' means in the seven weeks before it. Days after the last are a silence and no drop.
 
     Args:
         lines: Lines by day, of days with data.
-        as_of: The last day that is asked about.
         closed: Days on which the business is closed.
         is_live: Whether data are expected to keep arriving.
     """
-    first = min(lines)
-    week = list(_days(as_of - timedelta(days=WEEK - 1), as_of))
+    first, last = min(lines), max(lines)
+    week = list(_days(last - timedelta(days=WEEK - 1), last))
+    before = list(_days(max(first, last - timedelta(days=PATTERN_DAYS)), last - timedelta(days=1)))
 
-    def before(day: date, end: date) -> list[int]:
-        """Return the lines of a day's weekday in the eight weeks to the as-of date, up to a day."""
-        start = max(first, as_of - timedelta(days=PATTERN_DAYS))
-        alike = [
-            other
-            for other in _days(start, end)
-            if other.weekday() == day.weekday() and (other in lines or other not in closed)
-        ]
-        return [lines.get(other, 0) for other in alike]
+    def alike(day: date, days: Collection[date]) -> list[int]:
+        """Return the lines of those of the days that are of a day's weekday."""
+        same = [other for other in days if other.weekday() == day.weekday()]
+        return [lines.get(other, 0) for other in same if other in lines or other not in closed]
 
     usual_day = usual_week = None
-    if is_live and (as_of - first).days >= LEAST_LOADED_DAYS + WEEK:
-        if as_of in lines and as_of not in closed:
-            usual_day = _usual(median(before(as_of, as_of - timedelta(days=1)) or [0]))
-        usual_week = _usual(
-            sum(
-                mean(before(day, week[0] - timedelta(days=1)) or [0])
-                for day in week
-                if day in lines or day not in closed
-            )
-        )
-    return Volume(
-        lines.get(as_of, 0), usual_day, sum(lines.get(day, 0) for day in week), usual_week
-    )
+    if is_live and (last - first).days >= LEAST_LOADED_DAYS + WEEK:
+        if last not in closed:
+            usual_day = _usual(median(alike(last, before) or [0]))
+        earlier = [day for day in before if day < week[0]]
+        due = [day for day in week if day in lines or day not in closed]
+        usual_week = _usual(sum(mean(alike(day, earlier) or [0]) for day in due))
+    return Volume(lines[last], usual_day, sum(lines.get(day, 0) for day in week), usual_week)
 
 
 def _usual(lines: float) -> float | None:

@@ -176,12 +176,7 @@ class _Load:
             for file, _ in group:
                 note_doubtful(connection, file)
         self.report.read_files += [file.name for file in staged.files]
-        self.report.warnings += [
-            f"{file.name} holds no line of data, "
-            + ("only its header." if file.readable.header else "not even a header.")
-            for file in staged.files
-            if not file.readable.line_count
-        ]
+        self.report.warnings += [file.emptiness for file in staged.readable if file.emptiness]
         return staged, [
             account_for_lines(connection, mapping, file.readable, file.record_count, one)
             for file, one in zip(staged.files, spanned, strict=True)

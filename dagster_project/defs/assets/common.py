@@ -1,6 +1,5 @@
 """What assets of all layers share: their keys, their owners, how the UI shows a table."""
 
-from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -13,10 +12,6 @@ GivenRun = dg.ResourceParam[Run]
 OWNERS = ["team:data-engineering"]
 # A range of days, with all that follows from it, is one run and not a run a day.
 ONE_RUN = dg.BackfillPolicy.single_run()
-# A morning run that fails is seen the same day; a missed second morning is a failure.
-FRESHNESS = dg.FreshnessPolicy.time_window(
-    fail_window=timedelta(hours=49), warn_window=timedelta(hours=25)
-)
 
 
 def raw_key(table: str) -> dg.AssetKey:

@@ -6,7 +6,6 @@ from dagster_project.config.source import Source
 from dagster_project.defs.assets.common import (
     CANDIDATE,
     CURRENT,
-    FRESHNESS,
     ONE_RUN,
     OWNERS,
     RAW_KEYS,
@@ -14,6 +13,7 @@ from dagster_project.defs.assets.common import (
     markdown_table,
 )
 from dagster_project.errors import WinbackError
+from dagster_project.loading.feed import read_feed
 from dagster_project.models import dbt_project
 from dagster_project.release.candidate import (
     build_candidate,
@@ -56,6 +56,8 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
         with connect(paths, read_only=True) as connection:
             inputs = [raw_input(connection)]
             backtest = churn_backtest(connection, "marts")
+            feed = read_feed(connection, config, source_run.as_of)
+        reach = feed.silence.facts() if feed else {}
         identity = release_identity(config, source_run.as_of, source_run.code, inputs)
         build_candidate(
             paths,
@@ -64,6 +66,7 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
             currency=config.currency,
             settings=config.model_settings(),
             churn_backtest=backtest,
+            feed=reach,
         )
         context.log.info(f"built candidate {identity.release_id}")
         with connect(paths, candidate_file(paths), read_only=True) as connection:
@@ -78,6 +81,7 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
             metadata={
                 "release_id": identity.release_id,
                 "as_of_date": identity.as_of.isoformat(),
+                **reach,
                 "dagster/row_count": customer_count,
                 "stages": stages,
                 "file": dg.MetadataValue.path(candidate_file(paths)),
@@ -91,7 +95,6 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
         group_name="release",
         kinds={"duckdb", "parquet"},
         owners=OWNERS,
-        freshness_policy=FRESHNESS if source.kind == "live" else None,
         description=(
             "The release that readers open. Switches to the candidate by one rename, and only if "
             "passing verdicts of the raw and the release gate are recorded for it."
