@@ -3,18 +3,28 @@
 import json
 import logging
 import os
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.gate_shop import gate_shop
 from support.mailbox import SECRET, Mailbox, dead_end
 from support.mailbox import box as box
+from support.raw_shop import lines
 from support.shop import make_shop, winback
 
 from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.loading.feed import Silence
 from dagster_project.notices import addresses
-from dagster_project.notices.tell import Told, Trouble, Well, due, tell, telling_failures
+from dagster_project.notices.tell import (
+    Told,
+    Trouble,
+    Well,
+    due,
+    silence_of,
+    tell,
+    telling_failures,
+)
 from dagster_project.paths import SourcePaths
 
 A, B = Well("a", "counts", is_new=True), Well("b", "counts", is_new=True)
@@ -84,6 +94,19 @@ def test_closed_days_are_no_days_of_a_silence() -> None:
     assert due(Told(), "shop", None, silence(DAY, 9, closed_days=3))[0] == []
     ((notice,), _) = due(Told(), "shop", None, silence(DAY, 10, closed_days=3))
     assert "10 days without any up to 2024-03-11, 3 of them closed" in notice.body
+
+
+def test_a_silence_is_read_from_raw_for_live_sources_only(tmp_path: Path) -> None:
+    with gate_shop(tmp_path, kind="live", more="closed_days: [2024-01-19]\n") as shop:
+        shop.put("a.csv", lines("1,2024-01-02,5", "1,2024-01-03,5"))
+        shop.load()
+    live, now = shop.source, datetime(2024, 1, 21, 12, tzinfo=UTC)
+    finished = live.model_copy(update={"kind": "finished"})
+    assert silence_of(shop.paths, finished, now) is None
+    found = silence_of(shop.paths, live, now)
+    assert (found.as_of, found.last_day) == (date(2024, 1, 20), date(2024, 1, 3))
+    assert (found.days, found.open_days, found.limit) == (17, 16, 7)
+    assert silence_of(SourcePaths(tmp_path, "absent"), live, now) is None
 
 
 def test_it_is_kept_with_the_state_from_process_to_process(
