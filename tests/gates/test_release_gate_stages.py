@@ -107,17 +107,17 @@ def test_more_turning_alarm_or_lost_than_usual_names_a_dead_feed(
     make(warehouse, f"insert into audit.former_stages values ('lost', 1, '2024-03-28'); {DEAD}")
     usual = turns(release, warehouse)
     assert usual.is_passed
-    assert usual.observed_value == "3.3% of 545 customers (18) in the 3 days since 2024-03-28"
+    assert usual.observed_value == "3.4% of 533 customers (18) in the 3 days since 2024-03-28"
     make(release, MORE_LOST.format(count=12))
     assert turns(release, warehouse).is_passed
     make(release, MORE_LOST.format(count=2))
     unusual = turns(release, warehouse)
     assert (unusual.is_passed, unusual.severity) == (False, "warning")
     assert unusual.observed_value == (
-        "5.7% of 557 customers (32) in the 3 days since 2024-03-28. "
+        "5.9% of 545 customers (32) in the 3 days since 2024-03-28. "
         "A likely cause is a dead feed: last data 2024-03-27"
     )
-    assert unusual.threshold == "at most 5.5%, usual are 3.2%"
+    assert unusual.threshold == "at most 5.6%, usual are 3.3%"
     assert "Look first whether the feed is dead" in unusual.mend
     make(warehouse, "update audit.feed set silent_days = 0")
     assert turns(release, warehouse).observed_value.endswith("since 2024-03-28")

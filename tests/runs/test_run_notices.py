@@ -69,7 +69,8 @@ def arrive(paths: SourcePaths, days_ago: int) -> None:
         prepare_raw(connection)
         connection.execute("delete from raw.load_days")
         connection.execute(
-            "insert into raw.load_days (source_file, ordered_on, used_row_count) values ('a', ?, 1)",
+            "insert into raw.load_days by name select 'a' as source_file, ?::date as ordered_on, "
+            "1 as used_row_count",
             [day],
         )
 
