@@ -26,7 +26,12 @@ def build_definitions(source: Source, paths: SourcePaths) -> dg.Definitions:
             scores.score_assets(),
             *release.release_assets(source),
         ],
-        asset_checks=[checks.raw_gate(), checks.release_gate()],
+        asset_checks=[
+            checks.raw_gate(),
+            checks.release_gate(),
+            # A finished source stays as old as it is.
+            *([checks.freshness()] if source.kind == "live" else []),
+        ],
         jobs=[jobs.daily_job(), jobs.full_rebuild_job()],
         schedules=[schedules.morning_schedule(source, paths)],
         sensors=[sensors.landing_sensor(source, paths)],

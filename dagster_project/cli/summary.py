@@ -9,7 +9,7 @@ from dagster_project.config.churn_words import threshold_text
 from dagster_project.config.source import Source
 from dagster_project.config.versions import in_force
 from dagster_project.paths import SourcePaths
-from dagster_project.release.manifest import churn_backtest
+from dagster_project.release.manifest import churn_backtest, read_manifest
 from dagster_project.release.state import Release
 
 STAGES = ("new", "evergreen", "vulnerable", "alarm", "lost", "prospect")
@@ -49,6 +49,7 @@ def summarise(paths: SourcePaths, source: Source, release: Release) -> str:
         f"Release {release.release_id} of {paths.source}, as of {release.as_of}"
         + ("" if release.is_current else " (kept, not current)"),
         "",
+        *_reach_lines(read_manifest(file.parent).get("feed")),
         f"Customers  {customer_count:,}",
         *(
             f"  {stage:<11}{stages[stage]:>9,}  {stages[stage] / customer_count:6.1%}"
@@ -72,6 +73,18 @@ def summarise(paths: SourcePaths, source: Source, release: Release) -> str:
         "select customer_id, value_at_stake, rank_reason from winback_candidates limit 10",
     ]
     return "\n".join(lines)
+
+
+def _reach_lines(feed: dict[str, Any] | None) -> list[str]:
+    """Say how far the data reach; a release of a former version does not know."""
+    if not feed:
+        return []
+    days, closed = feed["days_without_data"], feed["closed_days_without_data"]
+    without = f", {days} days without any up to the as-of date" if days else ""
+    return [
+        f"Data       up to {feed['last_day_with_data']}{without}"
+        + (f" ({closed} of them closed)" if closed else "")
+    ]
 
 
 def _definition(paths: SourcePaths, source: Source, release: Release) -> str:

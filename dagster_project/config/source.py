@@ -26,6 +26,7 @@ from pydantic import (
 
 from dagster_project.config import churn, churn_presets, tiers
 from dagster_project.config.checks import NAME, VERSION_NAMES, table_faults, version_faults
+from dagster_project.config.closed_days import ClosedDays, read_closed_days
 from dagster_project.config.messages import problem_text, shown_path, unknown
 from dagster_project.config.tables import (
     ExclusionRule,
@@ -59,6 +60,8 @@ class Limits(Part):
     customerless_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     minimum_amount: Decimal = Decimal(-1_000_000)
     maximum_amount: Decimal = Decimal(1_000_000)
+    # A null follows from the days of the last eight weeks; see `loading.feed`.
+    maximum_silent_days: Annotated[int, Field(ge=1)] | None = None
 
 
 class Settings(Part):
@@ -135,6 +138,7 @@ class Source(Part):
     # Published columns whose text may look like a contact.
     allow_contact_shapes: tuple[str, ...] = ()
     schedule_time_zone: str | None = None
+    closed_days: Annotated[tuple[ClosedDays, ...], BeforeValidator(read_closed_days)] = ()
     settings: Settings = Settings()
     limits: Limits = Limits()
     tables: dict[str, TableSource]
@@ -157,7 +161,14 @@ class Source(Part):
             raise ValueError("last_day is needed for kind: finished, and only there")
         if self.last_day is not None and self.last_day < self.first_day:
             raise ValueError("last_day is before first_day")
+        if self.kind == "finished" and self.limits.maximum_silent_days is not None:
+            raise ValueError("limits.maximum_silent_days is for kind: live; remove it")
         return self
+
+    @cached_property
+    def days_closed(self) -> frozenset[date]:
+        """The days on which nothing is expected to come in."""
+        return frozenset(day for closed in self.closed_days for day in closed.days())
 
     @cached_property
     def churn_definitions(self) -> tuple[churn.Definition, ...]:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import dagster as dg
 
 from dagster_project.config import canonical
-from dagster_project.defs.assets.common import CANDIDATE, NEXT_STEP, GivenRun, raw_key
+from dagster_project.defs.assets.common import CANDIDATE, NEXT_STEP, TRANSACTIONS, GivenRun, raw_key
 from dagster_project.errors import GateBlockedError
 from dagster_project.files import file_hash
 from dagster_project.gates import limits, suites, verdicts
 from dagster_project.gates.outcomes import Outcome, TableVerdict, blocked_message
+from dagster_project.loading.feed import read_feed
 from dagster_project.release.candidate import candidate_file, read_candidate
 from dagster_project.release.identity import raw_input
 from dagster_project.warehouse import connect
@@ -69,6 +70,39 @@ def release_gate() -> dg.AssetChecksDefinition:
         _stop_if_blocked(judged)
 
     return gate
+
+
+def freshness() -> dg.AssetChecksDefinition:
+    """Return the check of how far the data of a live source reach; it blocks nothing itself."""
+
+    @dg.asset_check(
+        asset=TRANSACTIONS,
+        name="freshness",
+        description=(
+            "Freshness is that of the data, not of the runs: the last business day with lines that "
+            "count, up to the as-of date, against the source's own pattern. The raw gate blocks "
+            "from the same day on from which this is an error."
+        ),
+    )
+    def check(source_run: GivenRun) -> dg.AssetCheckResult:
+        with connect(source_run.paths, read_only=True) as connection:
+            feed = read_feed(connection, source_run.source, source_run.as_of)
+        if feed is None:
+            return dg.AssetCheckResult(
+                passed=False,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=f"no line that counts up to {source_run.as_of}",
+            )
+        silence = feed.silence
+        is_blocked = silence.is_late and silence.is_sure
+        return dg.AssetCheckResult(
+            passed=silence.is_usual,
+            severity=dg.AssetCheckSeverity.ERROR if is_blocked else dg.AssetCheckSeverity.WARN,
+            description=silence.words,
+            metadata={**silence.facts(), "maximum_silent_days": silence.limit},
+        )
+
+    return check
 
 
 def _judged_raw_asset(table: str) -> dg.AssetKey:

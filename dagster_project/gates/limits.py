@@ -8,6 +8,7 @@ from datetime import date
 
 from dagster_project.config import canonical
 from dagster_project.config.source import Source
+from dagster_project.loading.feed import DROP_SHARE, read_feed
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import attach, connect
 
@@ -18,12 +19,22 @@ create or replace table audit.limits (
     maximum_rejected_share double, maximum_customerless_share double, key_columns varchar[],
     keeps_last_duplicate boolean, contact_columns varchar[]
 )"""
+# How the feed stands (see `loading.feed`); no row where nothing that counts has come in.
+FEED_DDL = """
+create or replace table audit.feed (
+    as_of_date date, is_live boolean, silent_days bigint, open_silent_days bigint,
+    unusual_days date[], maximum_silent_days bigint, is_sure boolean, is_usual boolean,
+    words varchar, day_lines bigint, usual_day_lines double, week_lines bigint,
+    usual_week_lines double, drop_share double
+)"""
 FORMER_STAGES_DDL = """
-create or replace table audit.former_stages (lifecycle_stage varchar, customer_count bigint)"""
+create or replace table audit.former_stages (
+    lifecycle_stage varchar, customer_count bigint, as_of_date date
+)"""
 
 
 def write_limits(paths: SourcePaths, source: Source, as_of: date, today: date) -> None:
-    """Write the source's limits into `audit.limits`, which the suites join."""
+    """Write the source's limits and how its feed stands into `audit`, which the suites join."""
     transactions = source.tables["transactions"]
     with connect(paths) as connection:
         connection.execute("create schema if not exists audit")
@@ -46,6 +57,29 @@ def write_limits(paths: SourcePaths, source: Source, as_of: date, today: date) -
                 [*source.allow_contact_shapes, *_plain_ids(source)],
             ],
         )
+        connection.execute(FEED_DDL)
+        feed = read_feed(connection, source, as_of)
+        if feed is not None:
+            silence, volume = feed.silence, feed.volume
+            connection.execute(
+                "insert into audit.feed values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    as_of,
+                    source.kind == "live",
+                    silence.days,
+                    silence.open_days,
+                    list(silence.unusual_days),
+                    silence.limit,
+                    silence.is_sure,
+                    silence.is_usual,
+                    silence.words,
+                    volume.day_lines,
+                    volume.usual_day_lines,
+                    volume.week_lines,
+                    volume.usual_week_lines,
+                    DROP_SHARE,
+                ],
+            )
 
 
 def _plain_ids(source: Source) -> list[str]:
@@ -57,13 +91,14 @@ def _plain_ids(source: Source) -> list[str]:
 
 
 def write_former_stages(paths: SourcePaths) -> None:
-    """Write the stage counts of the current release into `audit.former_stages`."""
+    """Write stage counts and as-of date of the current release into `audit.former_stages`."""
     with connect(paths) as connection:
         connection.execute("create schema if not exists audit")
         connection.execute(FORMER_STAGES_DDL)
         if paths.published_file.exists():
             attach(connection, paths.published_file, "former", read_only=True)
             connection.execute(
-                "insert into audit.former_stages select lifecycle_stage, count(*) "
+                "insert into audit.former_stages select lifecycle_stage, count(*), any_value("
+                "(select max(valid_to) from former.main.customer_stage_history)) "
                 "from former.main.customers group by all"
             )

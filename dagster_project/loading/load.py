@@ -176,6 +176,7 @@ class _Load:
             for file, _ in group:
                 note_doubtful(connection, file)
         self.report.read_files += [file.name for file in staged.files]
+        self.report.warnings += [file.emptiness for file in staged.readable if file.emptiness]
         return staged, [
             account_for_lines(connection, mapping, file.readable, file.record_count, one)
             for file, one in zip(staged.files, spanned, strict=True)
@@ -302,9 +303,12 @@ class _Load:
                 [account.break_count, account.blank_count, file.name],
             )
         of_files = "source_file in (select source_file from read_files)"
+        of_files = f"table_name = {literal(self.table)} and {of_files}"
         self.connection.execute(
-            f"delete from raw.loads where table_name = {literal(self.table)} and {of_files}"
+            "create or replace temp table former as "
+            f"select source_file, file_hash, delivered_at from raw.loads where {of_files}"
         )
+        self.connection.execute(f"delete from raw.loads where {of_files}")
         rows = f"select source_file, count(*) as rows from raw.{self.table} group by all"
         if self.table == "transactions":
             rows = "select source_file, sum(row_count) as rows from raw.load_days group by all"
@@ -331,8 +335,9 @@ class _Load:
                 true as is_present, ? as batch_id, ? as loaded_at,
                 coalesce(unpivoted.records, row_count) as record_count,
                 coalesce(unpivoted.empty_records, 0) as empty_count,
-                break_count, blank_count
+                break_count, blank_count, coalesce(delivered_at, loaded_at) as delivered_at
             from read_files
+            left join former using (source_file, file_hash)
             left join unpivoted using (file_path)
             left join rejected using (source_file)
             left join loaded using (source_file)

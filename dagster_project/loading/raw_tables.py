@@ -13,7 +13,8 @@ create table if not exists raw.loads (
     table_name varchar, source_file varchar, file_hash varchar, load_key varchar,
     line_count bigint, row_count bigint, rejected_count bigint, rejected_share double,
     is_present boolean, batch_id varchar, loaded_at timestamp,
-    record_count bigint, empty_count bigint, break_count bigint, blank_count bigint
+    record_count bigint, empty_count bigint, break_count bigint, blank_count bigint,
+    delivered_at timestamp
 );
 create table if not exists raw.load_days (
     source_file varchar, ordered_on date, row_count bigint, customerless_row_count bigint,
@@ -85,6 +86,9 @@ def prepare_raw(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(DDL)
     for count in LINE_COUNTS:
         connection.execute(f"alter table raw.loads add column if not exists {count} bigint")
+    # When a file's present content was first loaded; it stays when the same is read again.
+    connection.execute("alter table raw.loads add column if not exists delivered_at timestamp")
+    connection.execute("update raw.loads set delivered_at = loaded_at where delivered_at is null")
     # Files were once loaded in parts.
     connection.execute("alter table raw.loads drop column if exists is_complete")
     for table in canonical.TABLES.values():

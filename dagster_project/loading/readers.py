@@ -57,6 +57,15 @@ class ReadableFile:
     column_types: tuple[str, ...]
     line_count: int
 
+    @property
+    def emptiness(self) -> str | None:
+        """What is told of a file that holds no line; none of any other."""
+        if self.line_count:
+            return None
+        has_header = self.path.stat().st_size > 0
+        beside = "only its header" if has_header else "not even a header"
+        return f"{self.file.name} holds no line of data, {beside}."
+
 
 def readable_groups(
     connection: duckdb.DuckDBPyConnection,

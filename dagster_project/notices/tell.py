@@ -15,11 +15,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from dagster_project.config.source import load_source
+import duckdb
+
+from dagster_project.config.source import Source, load_source
 from dagster_project.errors import ConfigurationError, WinbackError, first_line
 from dagster_project.files import locked, write_json
+from dagster_project.loading.feed import Silence, read_feed
 from dagster_project.notices.addresses import SECONDS, Notice, addresses, send
-from dagster_project.notices.silence import Silence, read_silence
 from dagster_project.paths import SourcePaths
 
 LOG = logging.getLogger("winback.notices")
@@ -80,10 +82,12 @@ def due(
         add(
             "late",
             "late",
-            f"Nothing new for {silence.days} days: the last day with data is {silence.last_day}, "
-            f"and this source's pattern allows {silence.limit} days.\n"
+            f"Nothing new for too long: {silence.words}. From {silence.limit} days on"
+            f"{', closed days left out,' if silence.closed_days else ''} that is more than this "
+            "source's pattern allows.\n"
             f"Look whether its files still arrive in the landing folder of {source}; then "
-            f"`winback run --source {source}`.",
+            f"`winback run --source {source}`. Days on which the business was closed belong into "
+            "`closed_days` of its file.",
         )
         told = replace(told, late=silence.last_day.isoformat())
     if isinstance(happened, Well):
@@ -127,6 +131,22 @@ def telling_failures(paths: SourcePaths) -> Iterator[None]:
         raise
 
 
+def silence_of(paths: SourcePaths, source: Source, now: datetime) -> Silence | None:
+    """Return a live source's silence as raw has it; None where it cannot be told.
+
+    That is a finished source, one without a day, and a warehouse that a run is writing just now:
+    who looks next will see.
+    """
+    if source.kind != "live" or not paths.warehouse.exists():
+        return None
+    try:
+        with duckdb.connect(str(paths.warehouse), read_only=True) as connection:
+            feed = read_feed(connection, source, source.last_complete_day(now))
+    except duckdb.Error:
+        return None
+    return feed and feed.silence
+
+
 def failed_early(error: WinbackError, source: str) -> Trouble:
     """Return the trouble of an error before a run: only a configuration's fault is quoted."""
     if isinstance(error, ConfigurationError):
@@ -141,7 +161,7 @@ def _tell(paths: SourcePaths, happened: Trouble | Well | None, ends: float) -> l
     # The source's file may be the very trouble.
     with contextlib.suppress(WinbackError):
         source = load_source(paths)
-        silence = read_silence(paths, source, source.last_complete_day(datetime.now(UTC)))
+        silence = silence_of(paths, source, datetime.now(UTC))
     patience_ends = min(ends, time.monotonic() + PATIENCE_SECONDS)
     with locked(
         paths.notices.with_suffix(".lock"),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -31,6 +32,7 @@ class Candidate:
     currency: str
     settings: Mapping[str, Any]
     churn_backtest: Sequence[Mapping[str, Any]]
+    feed: Mapping[str, Any]
     inputs: Sequence[Mapping[str, Any]]
     row_counts: Sequence[Mapping[str, Any]]
 
@@ -48,6 +50,7 @@ def build_candidate(
     currency: str,
     settings: Mapping[str, Any],
     churn_backtest: Sequence[Mapping[str, Any]] = (),
+    feed: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:
     """Write the candidate from the warehouse's marts, replacing a former candidate.
 
@@ -59,6 +62,7 @@ def build_candidate(
         settings: The settings that shaped the numbers, for the manifest; no secrets.
         churn_backtest: How the churn definition in force fared, one entry a horizon, for the
             manifest.
+        feed: How far the data reach, for the manifest.
 
     Returns:
         The candidate's folder, into which the caller puts `data_docs/` after the audit.
@@ -80,6 +84,7 @@ def build_candidate(
             "currency": currency,
             "settings": dict(settings),
             "churn_backtest": [dict(entry) for entry in churn_backtest],
+            "feed": dict(feed),
             # File names without folders: a path says more about the machine than about the data.
             "inputs": rows(
                 con,

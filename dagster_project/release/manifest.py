@@ -49,6 +49,7 @@ def manifest(
         "settings_fingerprint": identity.settings_fingerprint,
         "currency": candidate.currency,
         "settings": candidate.settings,
+        "feed": candidate.feed,
         "churn_backtest": candidate.churn_backtest,
         "inputs": candidate.inputs,
         "tables": tables,
@@ -65,10 +66,15 @@ def manifest(
 def read_published_at(release: Path) -> datetime | None:
     """Return when the release in a folder was published (UTC); None if its files are gone."""
     try:
-        text = (release / MANIFEST).read_text(encoding="utf-8")
+        published_at = read_manifest(release)["published_at"]
     except FileNotFoundError:
         return None
-    return datetime.fromisoformat(json.loads(text)["published_at"]).replace(tzinfo=None)
+    return datetime.fromisoformat(published_at).replace(tzinfo=None)
+
+
+def read_manifest(release: Path) -> dict[str, Any]:
+    """Return the manifest of the release in a folder."""
+    return json.loads((release / MANIFEST).read_text(encoding="utf-8"))
 
 
 def churn_backtest(connection: duckdb.DuckDBPyConnection, schema: str) -> list[dict[str, Any]]:

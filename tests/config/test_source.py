@@ -49,6 +49,18 @@ FAULTS = [
      ["only there"]),
     ("days in disorder", changed("2024-12-31", "2023-12-31"), "the file",
      ["last_day is before first_day"]),
+    ("a day that is none", GOOD + "closed_days: [12-25]\n",
+     "line 16, closed_days", ["'12-25' is no day and no range of days", "2024-12-24..2025-01-01"]),
+    ("a closed day no calendar has", GOOD + "closed_days: [2024-12-25, 2024-02-30]\n",
+     "line 16, closed_days", ["'2024-02-30' holds a day that no calendar has"]),
+    ("closed days in disorder", GOOD + "closed_days: 2025-01-01..2024-12-24\n",
+     "line 16, closed_days", ["ends before it begins"]),
+    ("closed for years", GOOD + "closed_days: [2024-12-24..2034-01-01]\n",
+     "line 16, closed_days", ["longer than a year"]),
+    ("no silence at all", GOOD + "limits: {maximum_silent_days: 0}\n",
+     "line 16, limits.maximum_silent_days", ["greater than or equal to 1"]),
+    ("silence of a finished source", GOOD + "limits: {maximum_silent_days: 9}\n",
+     "the file", ["limits.maximum_silent_days is for kind: live"]),
     ("unknown zone", changed("America/New_York", "America/New_Yorck"), "line 7, time_zone",
      ["did you mean America/New_York?"]),
     ("tiers where they were", GOOD + "settings: {high_tier_share: 0.6}\n",
@@ -66,6 +78,21 @@ def test_fault_names_file_line_key_and_mend(
     text: str, place: str, parts: list[str], tmp_path: Path
 ) -> None:
     check_fault(tmp_path, text, place, parts)
+
+
+@pytest.mark.parametrize(
+    ("written", "days"),
+    [
+        ("", []),
+        ("[]", []),
+        ("2024-12-25", ["2024-12-25"]),
+        ("[2024-02-28..2024-03-01]", ["2024-02-28", "2024-02-29", "2024-03-01"]),
+        ("[2024-12-25, 2024-12-24 .. 2024-12-25]", ["2024-12-24", "2024-12-25"]),
+    ],
+)
+def test_closed_days_are_single_or_ranges(written: str, days: list[str], tmp_path: Path) -> None:
+    source = read(tmp_path, f"{GOOD}closed_days: {written}\n")
+    assert sorted(map(str, source.days_closed)) == days
 
 
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:

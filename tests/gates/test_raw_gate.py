@@ -191,7 +191,7 @@ def test_volume_is_judged_from_28_earlier_days_on(
         delete from raw.load_days;
         insert into raw.load_days
         select
-            'x.csv', date '2024-04-01' - i::integer, row_count, 0, 0, 0, 'b', row_count
+            'x.csv', date '2024-03-31' - i::integer, row_count, 0, 0, 0, 'b', row_count
         from (
             select i, if(i = 0, {rows}, 100 + i % 3) as row_count from range({days} + 1) as days(i)
         );
@@ -199,7 +199,7 @@ def test_volume_is_judged_from_28_earlier_days_on(
     outcomes = {one.expectation: one for one in judge_raw("load_days", warehouse).outcomes}
     volume = outcomes["last_day_volume_usual"]
     assert volume.is_passed == is_passed
-    assert volume.observed_value == f"2024-04-01: {rows} lines"
+    assert volume.observed_value == f"2024-03-31: {rows} lines"
     assert volume.threshold == (
         "91 to 111 lines" if days == 28 else "too few days before it to tell"
     )

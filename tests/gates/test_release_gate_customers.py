@@ -203,7 +203,8 @@ def test_season_has_no_threshold_in_days(release: Path, warehouse: Path) -> None
 
 
 def test_stage_shares_are_compared_with_the_former_release(release: Path, warehouse: Path) -> None:
-    make(warehouse, "insert into audit.former_stages values ('lost', 40), ('prospect', 60)")
+    make(warehouse, "insert into audit.former_stages"
+         " values ('lost', 40, '2024-03-30'), ('prospect', 60, '2024-03-30')")  # fmt: skip
     verdict = judge_release("customers", release, warehouse)
     drift = failed(verdict)["stage_shares_stable"]
     assert verdict.is_passed

@@ -14,6 +14,8 @@ from support.gate_cases import (
     shown,
 )
 
+from dagster_project.gates.outcomes import Outcome
+
 # table, fault, expectation, observed value, first example
 FAULTS = [
     ("customer_stage_history", "update customer_stage_history set valid_from = valid_from + 1,"
@@ -67,7 +69,66 @@ def test_release_fault_is_named(fault: Fault, release: Path, warehouse: Path) ->
 
 
 def test_every_release_expectation_is_shown_to_fail() -> None:
-    assert shown("stages", FAULTS) == expectations("stages")
+    elsewhere = [("customer_stage_history", "turns_to_alarm_or_lost_usual")]
+    assert shown("stages", FAULTS, elsewhere) == expectations("stages")
+
+
+# Five to seven customers a day turn alarm; the number depends on the weekday.
+TURNS = """
+    insert into customer_stage_history by name
+    select
+        'n' || day || '-' || number as customer_id, 'lifecycle_stage' as axis, 'alarm' as stage,
+        date '2024-01-01' + day::integer as valid_from, date '2024-03-31' as valid_to
+    from range(91) as days(day), range(7) as numbers(number)
+    where number < 5 + day % 7 % 3;
+"""
+# So many more turn lost in the three days since the former release.
+MORE_LOST = """
+    insert into customer_stage_history by name
+    select
+        'm' || number as customer_id, 'lifecycle_stage' as axis, 'lost' as stage,
+        date '2024-03-29' + (number % 3)::integer as valid_from, date '2024-03-31' as valid_to
+    from range({count}) as numbers(number);
+"""
+DEAD = "insert into audit.feed by name select 4 as silent_days, 'last data 2024-03-27' as words;"
+
+
+def turns(release: Path, warehouse: Path) -> Outcome:
+    outcomes = judge_release("customer_stage_history", release, warehouse).outcomes
+    return next(one for one in outcomes if one.expectation == "turns_to_alarm_or_lost_usual")
+
+
+def test_more_turning_alarm_or_lost_than_usual_names_a_dead_feed(
+    release: Path, warehouse: Path
+) -> None:
+    make(release, f"delete from customer_stage_history; {TURNS}")
+    first = turns(release, warehouse)
+    assert (first.is_passed, first.observed_value) == (True, "no day since the former release")
+    make(warehouse, f"insert into audit.former_stages values ('lost', 1, '2024-03-28'); {DEAD}")
+    usual = turns(release, warehouse)
+    assert usual.is_passed
+    assert usual.observed_value == "3.4% of 533 customers (18) in the 3 days since 2024-03-28"
+    make(release, MORE_LOST.format(count=12))
+    assert turns(release, warehouse).is_passed
+    make(release, MORE_LOST.format(count=2))
+    unusual = turns(release, warehouse)
+    assert (unusual.is_passed, unusual.severity) == (False, "warning")
+    assert unusual.observed_value == (
+        "5.9% of 545 customers (32) in the 3 days since 2024-03-28. "
+        "A likely cause is a dead feed: last data 2024-03-27"
+    )
+    assert unusual.threshold == "at most 5.6%, usual are 3.3%"
+    assert "Look first whether the feed is dead" in unusual.mend
+    make(warehouse, "update audit.feed set silent_days = 0")
+    assert turns(release, warehouse).observed_value.endswith("since 2024-03-28")
+
+
+def test_of_too_few_days_no_usual_is_known(release: Path, warehouse: Path) -> None:
+    make(release, f"delete from customer_stage_history; {TURNS} {MORE_LOST.format(count=500)}")
+    make(release, "delete from customer_stage_history where valid_from < '2024-02-06'")
+    make(warehouse, "insert into audit.former_stages values ('lost', 1, '2024-03-28')")
+    young = turns(release, warehouse)
+    assert (young.is_passed, young.threshold) == (True, "too few days before to tell")
 
 
 def test_file_out_of_order_is_named(release: Path, warehouse: Path) -> None:

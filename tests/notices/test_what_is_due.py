@@ -3,18 +3,28 @@
 import json
 import logging
 import os
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.gate_shop import gate_shop
 from support.mailbox import SECRET, Mailbox, dead_end
 from support.mailbox import box as box
+from support.raw_shop import lines
 from support.shop import make_shop, winback
 
 from dagster_project.errors import ConfigurationError, WinbackError
+from dagster_project.loading.feed import Silence
 from dagster_project.notices import addresses
-from dagster_project.notices.silence import Silence
-from dagster_project.notices.tell import Told, Trouble, Well, due, tell, telling_failures
+from dagster_project.notices.tell import (
+    Told,
+    Trouble,
+    Well,
+    due,
+    silence_of,
+    tell,
+    telling_failures,
+)
 from dagster_project.paths import SourcePaths
 
 A, B = Well("a", "counts", is_new=True), Well("b", "counts", is_new=True)
@@ -22,10 +32,18 @@ NOTHING_NEW = Well("a", "counts", is_new=False)
 BLOCKED, BLOCKED_TOO = Trouble("blocked", "1", "gate"), Trouble("blocked", "2", "gate")
 FAILED = Trouble("failed", "1", "step")
 DAY = date(2024, 3, 1)
-ON_TIME = Silence(DAY, 7, 7)
-LATE, LATER = Silence(DAY, 8, 7), Silence(DAY, 9, 7)
-LATE_AGAIN = Silence(DAY + timedelta(days=3), 8, 7)
-NEW_DATA = Silence(DAY + timedelta(days=20), 0, 7)
+
+
+def silence(last_day: date, days: int, closed_days: int = 0) -> Silence:
+    """Return a silence of a source that allows six days."""
+    as_of = last_day + timedelta(days=days)
+    return Silence(as_of, last_day, days, closed_days, limit=7)
+
+
+ON_TIME = silence(DAY, 6)
+LATE, LATER = silence(DAY, 7), silence(DAY, 8)
+LATE_AGAIN = silence(DAY + timedelta(days=3), 7)
+NEW_DATA = silence(DAY + timedelta(days=20), 0)
 
 
 @pytest.fixture
@@ -68,8 +86,27 @@ def test_an_event_is_told_once(events: list, kinds: list[str]) -> None:
 def test_a_late_notice_says_since_when_and_what_is_usual() -> None:
     ((notice,), _) = due(Told(), "shop", None, LATE)
     assert notice.title == "winback shop: late"
-    assert "Nothing new for 8 days" in notice.body
-    assert "2024-03-01, and this source's pattern allows 7 days" in notice.body
+    assert "last data 2024-03-01; 7 days without any up to 2024-03-08; no file came" in notice.body
+    assert "From 7 days on that is more than this source's pattern allows" in notice.body
+
+
+def test_closed_days_are_no_days_of_a_silence() -> None:
+    assert due(Told(), "shop", None, silence(DAY, 9, closed_days=3))[0] == []
+    ((notice,), _) = due(Told(), "shop", None, silence(DAY, 10, closed_days=3))
+    assert "10 days without any up to 2024-03-11, 3 of them closed" in notice.body
+
+
+def test_a_silence_is_read_from_raw_for_live_sources_only(tmp_path: Path) -> None:
+    with gate_shop(tmp_path, kind="live", more="closed_days: [2024-01-19]\n") as shop:
+        shop.put("a.csv", lines("1,2024-01-02,5", "1,2024-01-03,5"))
+        shop.load()
+    live, now = shop.source, datetime(2024, 1, 21, 12, tzinfo=UTC)
+    finished = live.model_copy(update={"kind": "finished"})
+    assert silence_of(shop.paths, finished, now) is None
+    found = silence_of(shop.paths, live, now)
+    assert (found.as_of, found.last_day) == (date(2024, 1, 20), date(2024, 1, 3))
+    assert (found.days, found.open_days, found.limit) == (17, 16, 7)
+    assert silence_of(SourcePaths(tmp_path, "absent"), live, now) is None
 
 
 def test_it_is_kept_with_the_state_from_process_to_process(

@@ -72,6 +72,7 @@ def test_publish_writes_file_parquet_manifest_comments_and_links(paths):
     assert manifest["source"] == "shop"
     assert manifest["as_of"] == "2024-01-31"
     assert manifest["currency"] == "EUR"
+    assert manifest["feed"] == {"days_without_data": 4}
     assert manifest["settings"] == {"lost_days": 183}
     assert manifest["code_version"] == made_from.code.text
     assert manifest["fingerprint"][:10] == published.release_id[-10:]

@@ -69,7 +69,8 @@ def arrive(paths: SourcePaths, days_ago: int) -> None:
         prepare_raw(connection)
         connection.execute("delete from raw.load_days")
         connection.execute(
-            "insert into raw.load_days (source_file, ordered_on, row_count) values ('a', ?, 1)",
+            "insert into raw.load_days by name select 'a' as source_file, ?::date as ordered_on, "
+            "1 as used_row_count",
             [day],
         )
 
@@ -146,7 +147,7 @@ def test_the_five_events_are_told_once_each(
     ]
     assert str(paths.blocked / blocked) in texts["blocked"]
     assert texts["failed"].startswith("Step raw/transactions failed.\n")
-    assert "Nothing new for 29 days" in texts["late"]
+    assert "; 29 days without any up to " in texts["late"]
     assert PERSON not in repr(box.posted + box.mailed)
     arrive(paths, days_ago=1)
     run(instance, release="d")

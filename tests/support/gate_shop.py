@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
@@ -36,10 +36,10 @@ def gate_shop(folder: Path, **parts: str) -> Iterator[Shop]:
         yield shop
 
 
-def judged(shop: Shop, table: str) -> dict[str, Outcome]:
+def judged(shop: Shop, table: str, as_of: date = date(2024, 12, 31)) -> dict[str, Outcome]:
     """Return the outcomes of a table by expectation; the warehouse is closed meanwhile."""
     shop.connection.close()
-    limits.write_limits(shop.paths, shop.source, date(2024, 12, 31), date(2025, 1, 1))
+    limits.write_limits(shop.paths, shop.source, as_of, as_of + timedelta(days=1))
     (verdict,) = suites.validate("raw", [table], shop.paths.warehouse, "raw")
     shop.connection = duckdb.connect(str(shop.paths.warehouse))
     return {one.expectation: one for one in verdict.outcomes}

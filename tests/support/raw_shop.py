@@ -57,10 +57,15 @@ class Shop:
         self.configure(**parts)
         prepare_raw(connection)
 
-    def configure(self, *, zone: str = "America/New_York", **parts: str) -> None:
+    def configure(
+        self, *, zone: str = "America/New_York", kind: str = "finished", **parts: str
+    ) -> None:
         """Write the source's file anew; parts are indented as they shall stand in it."""
         defaults = {"files": "*", "amount": "amount"}
         head = SOURCE_HEAD.replace("America/New_York", zone)
+        if kind == "live":
+            head = head.replace("kind: finished\n", "kind: live\n")
+            head = head.replace("last_day: 2024-12-31\n", "")
         empty = dict.fromkeys(("more", "columns", "table", "tables"), "")
         file = self.paths.data_dir / "sources" / "shop.yml"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +113,7 @@ class Shop:
         """Return everything raw holds, without batches and times if only the content counts."""
         tables = [*canonical.TABLES, "loads", "load_days", "rejected_rows", "duplicate_keys"]
         tables += ["line_versions", "compared_days", "repeated_lines"]
-        left_out = ("batch_id", "loaded_at") if is_content_only else ()
+        left_out = ("batch_id", "loaded_at", "delivered_at") if is_content_only else ()
         pattern = "|".join(left_out) or "nothing"
         return {
             table: self.rows(

@@ -62,7 +62,14 @@ def identity(marker: str, as_of: date = date(2024, 1, 31)) -> ReleaseIdentity:
 def build(paths: SourcePaths, marker: str, as_of: date = date(2024, 1, 31)) -> ReleaseIdentity:
     load_warehouse(paths, marker)
     made_from = identity(marker, as_of)
-    build_candidate(paths, made_from, TABLES, currency="EUR", settings={"lost_days": 183})
+    build_candidate(
+        paths,
+        made_from,
+        TABLES,
+        currency="EUR",
+        settings={"lost_days": 183},
+        feed={"days_without_data": 4},
+    )
     return made_from
 
 

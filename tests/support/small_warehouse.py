@@ -1,6 +1,7 @@
 """What the raw gate judges of a small shop, as SQL: a warehouse that passes, and an empty one."""
 
 from dagster_project.config import canonical
+from dagster_project.gates.limits import FEED_DDL
 
 
 def raw_tables() -> str:
@@ -23,7 +24,8 @@ create schema raw; create schema intermediate; create schema audit;
 create table raw.loads (table_name varchar, source_file varchar, file_hash varchar,
     load_key varchar, line_count bigint, row_count bigint, rejected_count bigint,
     rejected_share double, is_present boolean, batch_id varchar, loaded_at timestamp,
-    record_count bigint, empty_count bigint, break_count bigint, blank_count bigint);
+    record_count bigint, empty_count bigint, break_count bigint, blank_count bigint,
+    delivered_at timestamp);
 create table raw.load_days (source_file varchar, ordered_on date, row_count bigint,
     customerless_row_count bigint, amount decimal(38,2), used_amount decimal(38,2),
     batch_id varchar, used_row_count bigint);
@@ -38,7 +40,9 @@ create table raw.compared_days (ordered_on date, source_file varchar, batch_id v
 create table raw.repeated_lines (ordered_on date, source_file varchar, other_file varchar,
     line_count bigint, few_line_count bigint);
 create table intermediate.int_known_customers (customer_id varchar, known_on date);
-create table audit.former_stages (lifecycle_stage varchar, customer_count bigint);
+create table audit.former_stages (lifecycle_stage varchar, customer_count bigint,
+    as_of_date date);
+{FEED_DDL};
 create table audit.limits as select 'shop' as source_name, 'USD' as currency,
     date '2024-03-31' as as_of_date, date '2024-04-02' as today, date '2024-01-01' as earliest_day,
     null::date as latest_day, -100::decimal(18,2) as minimum_amount,
@@ -68,7 +72,7 @@ select source_file, ordered_on, count(*),
 from raw.transactions group by all;
 insert into raw.loads values
     ('transactions', 'orders.csv', 'h', 'k', 1000, 995, 5, .005, true, 'b1', now()::timestamp,
-        995, 0, 0, 0);
+        995, 0, 0, 0, now()::timestamp);
 insert into raw.rejected_rows values
     ('transactions', 'orders.csv', 'h', 12, 'amount is not a number', 'x,y', 'b1', null),
     ('transactions', 'orders.csv', 'h', 40, 'no date', 'x,y', 'b1', null);

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -22,10 +21,6 @@ NEXT_STEP = (
 OWNERS = ["team:data-engineering"]
 # A range of days, with all that follows from it, is one run and not a run a day.
 ONE_RUN = dg.BackfillPolicy.single_run()
-# A morning run that fails is seen the same day; a missed second morning is a failure.
-FRESHNESS = dg.FreshnessPolicy.time_window(
-    fail_window=timedelta(hours=49), warn_window=timedelta(hours=25)
-)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import dagster as dg
 from dagster_project.config import canonical
 from dagster_project.config.source import Source
 from dagster_project.defs.assets.common import (
-    FRESHNESS,
     ONE_RUN,
     OWNERS,
     TRANSACTIONS,
@@ -16,6 +15,7 @@ from dagster_project.defs.assets.common import (
     markdown_table,
     raw_key,
 )
+from dagster_project.loading.feed import read_feed
 from dagster_project.loading.load import LoadReport, load_table
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.warehouse import connect
@@ -45,7 +45,6 @@ def _raw_transactions(source: Source) -> dg.AssetsDefinition:
         group_name="raw",
         kinds={"duckdb", "file"},
         owners=OWNERS,
-        freshness_policy=FRESHNESS if source.kind == "live" else None,
         description=(
             f"{canonical.TRANSACTIONS.description} Partitioned by business day. Whatever days are "
             "materialised, a new or changed file is loaded with all its days; days whose files "
@@ -94,6 +93,9 @@ def _load(
             full_refresh=source_run.is_full_refresh,
         )
         metadata = _load_metadata(connection, report)
+        if table == "transactions":
+            feed = read_feed(connection, source_run.source, source_run.as_of)
+            metadata |= feed.silence.facts() if feed else {}
     for warning in report.warnings:
         context.log.warning(warning)
     context.log.info(

@@ -6,7 +6,6 @@ from dagster_project.config.source import Source
 from dagster_project.defs.assets.common import (
     CANDIDATE,
     CURRENT,
-    FRESHNESS,
     NEXT_STEP,
     ONE_RUN,
     OWNERS,
@@ -16,6 +15,7 @@ from dagster_project.defs.assets.common import (
     table_name,
 )
 from dagster_project.errors import WinbackError
+from dagster_project.loading.feed import read_feed
 from dagster_project.models import dbt_project
 from dagster_project.models.version import other_than
 from dagster_project.release.candidate import (
@@ -60,6 +60,8 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
         with connect(paths, read_only=True) as connection:
             identity = source_run.identity(connection)
             backtest = churn_backtest(connection, "marts")
+            feed = read_feed(connection, config, source_run.as_of)
+        reach = feed.silence.facts() if feed else {}
         others = other_than(paths, [table_name(key) for key in marts], identity.release_id)
         if others:
             raise WinbackError(
@@ -75,6 +77,7 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
             currency=config.currency,
             settings=config.model_settings(),
             churn_backtest=backtest,
+            feed=reach,
         )
         context.log.info(f"built candidate {identity.release_id}")
         with connect(paths, candidate_file(paths), read_only=True) as connection:
@@ -89,6 +92,7 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
             metadata={
                 "release_id": identity.release_id,
                 "as_of_date": identity.as_of.isoformat(),
+                **reach,
                 "dagster/row_count": customer_count,
                 "stages": stages,
                 "file": dg.MetadataValue.path(candidate_file(paths)),
@@ -102,7 +106,6 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
         group_name="release",
         kinds={"duckdb", "parquet"},
         owners=OWNERS,
-        freshness_policy=FRESHNESS if source.kind == "live" else None,
         description=(
             "The release that readers open. Switches to the candidate by one rename, and only if "
             "passing verdicts of the raw and the release gate are recorded for it."
