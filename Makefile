@@ -17,7 +17,7 @@ run: $(VENV)/.installed ## Set up, then load, rebuild, audit and publish (SOURCE
 	@$(BIN)/winback run $(SOURCE_OPTION)
 
 ui: $(VENV)/.installed ## Open the Dagster UI on http://localhost:3000 (SOURCE=name, PORT=number)
-	@exec $(BIN)/winback ui $(SOURCE_OPTION) $(PORT_OPTION)
+	@$(BIN)/winback ui $(SOURCE_OPTION) $(PORT_OPTION)
 
 test: $(VENV)/.installed-dev ## Set up with development tools, then test
 	@$(BIN)/python -m pytest

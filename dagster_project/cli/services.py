@@ -31,7 +31,7 @@ LOCATION = "winback"
 LOOK_SECONDS = 0.3
 # For what is asked to end; a run that works meanwhile writes down that it was interrupted.
 GRACE_SECONDS = 10.0
-# Else the code server waits a minute for the others, whose calls stay open as long as they live.
+# Else the code server waits a minute for the calls that the others hold open while they live.
 PROMPT_END = {"DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "2"}
 # A process that ended by itself is started again, but not one that does not live so long.
 LIVES_SECONDS = 60.0

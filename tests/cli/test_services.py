@@ -206,8 +206,9 @@ def real_ui(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path
         yield process, port, log
     finally:
         if process.poll() is None:
-            process.terminate()
-            process.wait(SECONDS)
+            for pid in (*family(process.pid), process.pid):
+                os.kill(pid, signal.SIGKILL)
+            process.wait()
 
 
 def family(root: int) -> list[int]:
