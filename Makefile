@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c requirements.lock
 FUZZ_MINUTES ?= 15
 SOURCE_OPTION := $(if $(SOURCE),--source $(SOURCE))
+PORT_OPTION := $(if $(PORT),--port $(PORT))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test fuzz lint ui clean
@@ -15,8 +16,8 @@ help: ## List what can be done
 run: $(VENV)/.installed ## Set up, then load, rebuild, audit and publish (SOURCE=name for another source)
 	@$(BIN)/winback run $(SOURCE_OPTION)
 
-ui: $(VENV)/.installed ## Open the Dagster UI on http://localhost:3000 (SOURCE=name for another source)
-	@$(BIN)/winback ui $(SOURCE_OPTION)
+ui: $(VENV)/.installed ## Open the Dagster UI on http://localhost:3000 (SOURCE=name, PORT=number)
+	@$(BIN)/winback ui $(SOURCE_OPTION) $(PORT_OPTION)
 
 test: $(VENV)/.installed-dev ## Set up with development tools, then test
 	@$(BIN)/python -m pytest

@@ -10,6 +10,8 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 DBT_DIR = PROJECT_DIR / "dbt"
 EXPECTATIONS_DIR = PROJECT_DIR / "expectations"
 DEFAULT_SOURCE = "completejourney"
+# Set for the processes of `winback daemon`: the schedule is on unless a person turned it off.
+SCHEDULE_IS_ON = "WINBACK_SCHEDULE_IS_ON"
 
 
 def setting(name: str, default: str) -> str:
@@ -117,3 +119,8 @@ class SourcePaths:
     def dagster_home(self) -> Path:
         """The source's own Dagster instance: another source's days never show as loaded here."""
         return self.data_dir / "dagster" / self.source
+
+    @property
+    def operator(self) -> Path:
+        """File whose lock is held by the one UI or daemon of the source; says which it is."""
+        return self.dagster_home / "operator.lock"

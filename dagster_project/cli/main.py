@@ -10,7 +10,13 @@ import sys
 from pathlib import Path
 
 from dagster_project.errors import ConfigurationError, WinbackError
-from dagster_project.paths import DEFAULT_SOURCE, SourcePaths, default_data_dir, setting
+from dagster_project.paths import (
+    DEFAULT_SOURCE,
+    SCHEDULE_IS_ON,
+    SourcePaths,
+    default_data_dir,
+    setting,
+)
 
 # Set before anything imports the libraries that would otherwise report to their makers.
 QUIET_ENVIRONMENT = {
@@ -133,10 +139,29 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(notify)
     notify.set_defaults(command=_notify)
 
-    ui = commands.add_parser("ui", help="open the Dagster UI of a source")
+    ui = commands.add_parser("ui", help="run the Dagster UI of a source and, with it, its schedule")
     _add_common(ui)
-    ui.add_argument("--port", type=int, default=3000)
+    ui.add_argument(
+        "--port", type=_port, default=3000, metavar="N", help="of the web server; default 3000"
+    )
+    ui.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address of this machine to listen on (default: %(default)s, from this machine only); "
+        "there is no login: whoever reaches it can start and delete runs",
+    )
     ui.set_defaults(command=_ui)
+
+    daemon = commands.add_parser(
+        "daemon",
+        help="run the schedule of a source without the web server",
+        description="Runs what `winback ui` does without the web server. morning_run is on "
+        "unless someone turned it off in the UI; landing_files is on if someone turned it on. "
+        "A source has one UI or daemon at a time.",
+    )
+    _add_common(daemon)
+    daemon.set_defaults(command=_daemon)
     return parser
 
 
@@ -313,15 +338,27 @@ def _notify(parsed: argparse.Namespace) -> None:
 
 
 def _ui(parsed: argparse.Namespace) -> None:
-    from dagster_project.cli import run
+    _serve(parsed, parsed.host, parsed.port)
+
+
+def _daemon(parsed: argparse.Namespace) -> None:
+    # Without a UI there is nothing to turn the schedule on with.
+    os.environ[SCHEDULE_IS_ON] = "yes"
+    _serve(parsed, "", None)
+
+
+def _serve(parsed: argparse.Namespace, host: str, port: int | None) -> None:
+    from dagster_project.cli import run, services
     from dagster_project.config.source import load_source
-    from dagster_project.models import dbt_project
-    from dagster_project.paths import PROJECT_DIR
 
     paths = _paths(parsed)
     load_source(paths)
     run.prepare_dagster_home(paths)
-    dbt_project.manifest_path()
-    dg = Path(sys.executable).with_name("dg")
-    os.chdir(PROJECT_DIR)
-    os.execv(dg, [str(dg), "dev", "--port", str(parsed.port)])
+    services.serve(paths, host=host, port=port, say=_say)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 65536:
+        raise argparse.ArgumentTypeError(f"{text} is no port; choose one from 1 to 65535")
+    return port
