@@ -27,6 +27,8 @@ TELLING_ERRORS = re.compile(r"(Binder|Catalog|Parser|Out of Memory|IO|Dependency
 FAILED = ("error", "fail", "runtime error")
 # By these names dbt keeps its loggers, whose files it leaves open.
 DBT_LOGGERS = ("file_log", "stdout_log")
+# A log of this size is put aside, and of those dbt keeps five.
+LOG_BYTES = 1_000_000
 
 
 def run_dbt(
@@ -62,6 +64,7 @@ def run_dbt(
     options += ["--target-path", str(target), "--log-path", str(target)]
     # At its own level dbt's log holds every statement, which is a tenth of dbt's work.
     options += ["--log-level", "none", "--log-level-file", "info"]
+    options += ["--log-file-max-bytes", str(LOG_BYTES)]
     options += ["--vars", json.dumps(variables)]
     with _given_back(), _environment(environment), _interruptible():
         runner = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else [])
