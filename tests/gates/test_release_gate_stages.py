@@ -1,5 +1,6 @@
 """Stages, their rules and the moves between them; each fault is named by the release gate."""
 
+from datetime import date
 from pathlib import Path
 
 from support.gate_cases import (
@@ -13,8 +14,12 @@ from support.gate_cases import (
     meant,
     shown,
 )
+from support.small_release import PUBLISHED, RELEASE
 
+from dagster_project.gates.limits import write_former_stages
 from dagster_project.gates.outcomes import Outcome
+from dagster_project.paths import SourcePaths
+from dagster_project.warehouse import connect
 
 # table, fault, expectation, observed value, first example
 FAULTS = [
@@ -138,3 +143,17 @@ def test_file_out_of_order_is_named(release: Path, warehouse: Path) -> None:
     ):
         make(release, f"create or replace table {table} as from {table} order by customer_id desc")
         assert expectation in failed(judge_release(table, release, warehouse))
+
+
+def test_the_former_release_is_read_with_its_as_of_date(tmp_path: Path) -> None:
+    paths = SourcePaths(tmp_path, "shop")
+    write_former_stages(paths)
+    with connect(paths) as connection:
+        assert connection.execute("from audit.former_stages").fetchall() == []
+    paths.published_file.parent.mkdir(parents=True)
+    make(paths.published_file, RELEASE + PUBLISHED)
+    write_former_stages(paths)
+    with connect(paths) as connection:
+        found = connection.execute("from audit.former_stages order by all").fetchall()
+    as_of = date(2024, 3, 31)
+    assert found == [(stage, 1, as_of) for stage in ("alarm", "lost", "new", "prospect")]

@@ -3,8 +3,10 @@
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -249,3 +251,22 @@ def test_the_assets_that_are_read_are_ours() -> None:
     assert run_notices.CURRENT == common.CURRENT
     assert run_notices.CANDIDATE == common.CANDIDATE
     assert run_notices.TRANSACTIONS == common.TRANSACTIONS
+
+
+def test_the_same_expectations_on_the_same_files_are_one_cause(tmp_path: Path) -> None:
+    """A silence of one day more is no news, whatever the gate observes of it."""
+
+    def cause(outcome: Outcome) -> str:
+        check = SimpleNamespace(
+            passed=False,
+            severity=SimpleNamespace(value="ERROR"),
+            check_name="raw_gate_load_days",
+            description=blocked_message([outcome]),
+        )
+        event = SimpleNamespace(event_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        event.asset_check_evaluation_data = check
+        return run_notices.what_happened(SourcePaths(tmp_path, "shop"), "run", [event]).cause
+
+    longer = replace(OUTCOME, observed_value="10 days", unexpected_count=10, evaluated_count=10)
+    assert cause(OUTCOME) == cause(longer)
+    assert cause(OUTCOME) != cause(replace(OUTCOME, expectation="lines_add_up"))
