@@ -1,6 +1,5 @@
-"""What starts a run by itself: the schedule and the sensor."""
+"""What starts a run by itself: the schedule and the sensor; see also `test_taken_up_again`."""
 
-import os
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -76,7 +75,7 @@ def test_the_sensor_is_off(paths: SourcePaths) -> None:
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
 
 
-def test_the_sensor_waits_for_files_to_keep_still_then_asks_once(paths: SourcePaths) -> None:
+def test_the_sensor_waits_for_files_to_keep_still_then_asks(paths: SourcePaths) -> None:
     first, cursor = look(paths, None)
     assert "keep still" in first
 
@@ -88,9 +87,6 @@ def test_the_sensor_waits_for_files_to_keep_still_then_asks_once(paths: SourcePa
 
     request, cursor = look(paths, cursor)
     assert span(request) == (str(FIRST_DAY), str(LAST_DAY))
-
-    again, _ = look(paths, cursor)
-    assert again == "No file has changed."
 
 
 def test_one_request_spans_all_days_that_changed_files_touch(paths: SourcePaths) -> None:
@@ -104,18 +100,6 @@ def test_one_request_spans_all_days_that_changed_files_touch(paths: SourcePaths)
     _, cursor = look(paths, None)
     request, _ = look(paths, cursor)
     assert span(request) == ("2024-02-20", str(LAST_DAY))
-
-
-def test_a_file_that_only_looks_new_starts_nothing(paths: SourcePaths) -> None:
-    load(paths)
-    _, cursor = look(paths, None)
-    loaded, cursor = look(paths, cursor)
-    assert loaded == "The files hold what is loaded already."
-    touched = paths.landing / "sales-2024-01.csv"
-    os.utime(touched, (1_700_000_000, 1_700_000_000))
-    waiting, cursor = look(paths, cursor)
-    assert "keep still" in waiting
-    assert look(paths, cursor)[0] == "The files hold what is loaded already."
 
 
 def test_a_day_that_moves_to_another_is_loaded_on_both(paths: SourcePaths) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from dagster_project.paths import SourcePaths
 from dagster_project.runs import bookkeeping, locking
-from dagster_project.runs.bookkeeping import fail_dead_runs
+from dagster_project.runs.bookkeeping import fail_dead_runs, mark_dead_runs
 from dagster_project.runs.locking import living_run, source_lock
 
 HOLD = """
@@ -121,3 +122,60 @@ def test_dead_runs_are_marked_failed_and_living_ones_left_alone(
         monkeypatch.setattr(bookkeeping, "START_UP", timedelta(seconds=-1))
         assert fail_dead_runs(paths, instance) == [waiting.run_id]
     assert list(paths.alive.iterdir()) == []
+
+
+def test_a_run_that_has_ended_and_is_not_recorded_yet_is_not_dead(
+    paths: SourcePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED)
+        with living_run(paths, run.run_id):
+            pass
+        # Dagster stores the end of a run after the last of its work, here of a long one.
+        records = long_ago(instance.get_run_records())
+        monkeypatch.setattr(instance, "get_run_records", lambda _: records)
+        assert fail_dead_runs(paths, instance) == []
+        os.utime(paths.alive / run.run_id, (1, 1))
+        assert fail_dead_runs(paths, instance) == [run.run_id]
+
+
+def long_ago(records: Sequence[dg.RunRecord]) -> list[dg.RunRecord]:
+    return [record._replace(start_time=1.0) for record in records]
+
+
+def test_what_never_began_or_was_being_terminated_is_cleared_too(
+    paths: SourcePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = dg.DagsterRunStatus
+    with dg.DagsterInstance.ephemeral() as instance:
+        runs = {
+            before: create_run_for_test(instance, status=before).run_id
+            for before in (status.NOT_STARTED, status.STARTING, status.CANCELING)
+        }
+        # They may be about to begin.
+        assert fail_dead_runs(paths, instance) == []
+        monkeypatch.setattr(bookkeeping, "START_UP", timedelta(seconds=-1))
+        fail_dead_runs(paths, instance)
+        after = {before: instance.get_run_by_id(run_id).status for before, run_id in runs.items()}
+    assert after == {
+        status.NOT_STARTED: status.FAILURE,
+        status.STARTING: status.FAILURE,
+        # A person wanted it to end: not asked for again.
+        status.CANCELING: status.CANCELED,
+    }
+
+
+def test_a_starting_daemon_marks_what_a_reboot_ended(
+    paths: SourcePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.dagster_home.mkdir(parents=True)
+    (paths.dagster_home / "dagster.yaml").touch()
+    monkeypatch.setenv("DAGSTER_HOME", str(paths.dagster_home))
+    with dg.DagsterInstance.get() as instance:
+        dead = create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED).run_id
+    paths.alive.mkdir(parents=True)
+    (paths.alive / dead).touch()
+    said: list[str] = []
+    mark_dead_runs(paths, said.append)
+    mark_dead_runs(paths, said.append)
+    assert said == [f"Run {dead} had died; it is marked as failed."]
