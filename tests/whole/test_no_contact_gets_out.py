@@ -4,7 +4,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from support.shop import SHOP, SHOP_YML, make_shop, sales, winback_process, write_csv
+from support.shop import SHOP, SHOP_YML, Outcome, make_shop, sales, winback_process, write_csv
+
+from dagster_project.files import file_hash
 
 pytestmark = pytest.mark.timeout(900)
 CONTACTS = [
@@ -91,7 +93,24 @@ def test_no_contact_gets_out(tmp_path: Path) -> None:
                 f"select count(distinct customer_id) from raw.{table} where customer_id like 'p-%'"
             ).fetchone()
             assert found == len(CONTACTS), table
-    seen = texts(data_dir / "published") + texts(paths.dagster_home)
-    seen += outcome.output + outcome.messages
     wanted = {*CONTACTS, "john@example.com", "staff@example.org", "example.org", "example.com"}
-    assert [one for one in wanted if one in seen] == []
+
+    def got_out(outcome: Outcome) -> list[str]:
+        """Return what is found outside the landing folder, the warehouse and the state."""
+        places = (paths.published, paths.dagster_home, paths.blocked)
+        seen = "".join(map(texts, places)) + outcome.output + outcome.messages
+        return [one for one in wanted if one in seen]
+
+    assert got_out(outcome) == []
+    # A blocked run says and keeps what is wrong: here lines that hold an address, and a copy.
+    late = [row | {"amount": row["customer"]} for row in rows[:9]]
+    write_csv(paths.landing / "sales-2.csv", late)
+    write_csv(paths.landing / "sales-3.csv", rows[::-1])
+    before = file_hash(paths.published_file)
+    blocked = winback_process("run", "--source", SHOP, data_dir=data_dir)
+    assert blocked.code == 3, blocked.messages
+    assert "rejected_share_within_limit" in blocked.messages
+    assert "no_lines_delivered_twice" in blocked.messages
+    assert [*paths.blocked.rglob("*.html")] and [*paths.blocked.rglob("verdict.json")]
+    assert file_hash(paths.published_file) == before
+    assert got_out(blocked) == []
