@@ -1,4 +1,4 @@
-"""What the log of a failed run keeps of its fault: the message with its mend, and no stack trace."""
+"""What the log of a failed run keeps of its fault: the message with its mend and no stack trace."""
 
 from collections.abc import Iterator
 from pathlib import Path
