@@ -15,7 +15,13 @@ from support.raw_shop import Shop
 from support.shop import run_dbt
 
 from dagster_project.models import dbt_project
-from dagster_project.models.version import models_have_changed, note_models
+from dagster_project.models.version import (
+    forget_built,
+    models_have_changed,
+    note_built,
+    note_models,
+    other_than,
+)
 from dagster_project.paths import SourcePaths
 from dagster_project.release.identity import CodeVersion
 from dagster_project.warehouse import connect
@@ -38,6 +44,31 @@ def test_another_program_keeps_what_was_computed_and_other_models_do_not(paths):
     assert models_have_changed(paths, replace(CODE, models="other"))
     note_models(paths, replace(CODE, models="other"))
     assert models_have_changed(paths, CODE)
+
+
+def test_a_table_is_of_a_release_only_if_all_before_it_are(paths):
+    with connect(paths):
+        pass  # A warehouse in which nothing was ever noted.
+    assert other_than(paths, ["marts/a"], "today") == ["marts/a"]
+    for tables, made_from, release in (
+        (["int/a", "int/b"], [], "monday"),
+        (["marts/a"], ["int/a", "int/b"], "monday"),
+        # One of two tables of another day: neither it nor what is made from it is of a release.
+        (["int/a"], [], "tuesday"),
+        (["marts/a"], ["int/a", "int/b"], "tuesday"),
+    ):
+        forget_built(paths, tables)
+        note_built(paths, tables, made_from, release)
+    tables = ["int/a", "int/b", "marts/a"]
+    assert other_than(paths, tables, "monday") == ["int/a", "marts/a"]
+    assert other_than(paths, tables, "tuesday") == ["int/b", "marts/a"]
+    for built, made_from in ((["int/b"], []), (["marts/a"], ["int/a", "int/b"])):
+        forget_built(paths, built)
+        note_built(paths, built, made_from, "tuesday")
+    assert other_than(paths, tables, "tuesday") == []
+    # A build that broke off leaves its tables of no release.
+    forget_built(paths, ["int/a"])
+    assert other_than(paths, tables, "tuesday") == ["int/a"]
 
 
 def test_a_warehouse_of_an_older_program_is_computed_anew_once(paths):
