@@ -227,7 +227,7 @@ def run_dbt(warehouse: Path, *arguments: str, variables: dict[str, Any] | None =
     variables = dbt_project.default_variables() | (variables or {})
     dbt_project.manifest_path()
     dbt_runner.run_dbt(
-        arguments,
+        [*arguments, "--no-write-json"],
         target=warehouse.parent / "dbt",
         variables=variables,
         environment={"WINBACK_WAREHOUSE": str(warehouse)},
