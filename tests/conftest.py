@@ -1,5 +1,6 @@
 """Fixtures of several folders; the functions behind them are in `shop`."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +12,8 @@ from dagster_project.paths import PROJECT_DIR, SourcePaths
 
 # No test tells anyone, whatever a developer's own `.env` says.
 os.environ["WINBACK_NOTIFY_URLS"] = ""
+# As the command line does it, for the same reason.
+gc.set_threshold(50_000, 20, 50)
 
 pytest_plugins = ("support.fuzzing",)
 

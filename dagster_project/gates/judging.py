@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import great_expectations as gx
-from great_expectations.data_context import EphemeralDataContext
+from great_expectations.data_context import EphemeralDataContext, set_context
 from great_expectations.data_context.types.base import (
     DataContextConfig,
     InMemoryStoreBackendDefaults,
@@ -24,6 +24,13 @@ from dagster_project.gates import (
 )
 
 
+class UnsavedContext(EphemeralDataContext):
+    """A context whose configuration nobody asks for again."""
+
+    def _save_project_config(self) -> None:
+        """Write nothing: GX would write YAML twice a table, which took a sixth of judging."""
+
+
 def ephemeral_context(**data_docs_sites: dict[str, Any]) -> EphemeralDataContext:
     """Return a context that keeps nothing on disk, shows no progress and reports to nobody."""
     config = DataContextConfig(
@@ -32,7 +39,9 @@ def ephemeral_context(**data_docs_sites: dict[str, Any]) -> EphemeralDataContext
         analytics_enabled=False,
         progress_bars=ProgressBarsConfig(globally=False),
     )
-    return gx.get_context(mode="ephemeral", project_config=config)
+    context = UnsavedContext(config)
+    set_context(context)
+    return context
 
 
 @contextmanager

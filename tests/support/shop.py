@@ -130,7 +130,7 @@ def run_once(
         if not done.exists():
             shutil.rmtree(data_dir, ignore_errors=True)
             prepare(data_dir)
-            outcome = winback_process("run", "--source", source, data_dir=data_dir)
+            outcome = winback("run", "--source", source, data_dir=data_dir)
             assert outcome.code == 0, outcome.messages
             done.write_text(json.dumps(asdict(outcome)))
         return Outcome(**json.loads(done.read_text()))
@@ -227,10 +227,11 @@ def run_dbt(warehouse: Path, *arguments: str, variables: dict[str, Any] | None =
     variables = dbt_project.default_variables() | (variables or {})
     dbt_project.manifest_path()
     dbt_runner.run_dbt(
-        arguments,
+        [*arguments, "--no-write-json"],
         target=warehouse.parent / "dbt",
         variables=variables,
-        environment={"WINBACK_WAREHOUSE": str(warehouse)},
+        # The tests have a process for each core already; whole runs have dbt's usual threads.
+        environment={"WINBACK_WAREHOUSE": str(warehouse), "WINBACK_DBT_THREADS": "1"},
         parsed=dbt_project.parsed_project(variables),
     )
 
