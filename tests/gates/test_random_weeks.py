@@ -10,7 +10,7 @@ import pytest
 from support.gate_shop import failed_gate, gate_shop
 from support.raw_shop import Shop, lines, open_shop
 
-# How many weeks are played, five in a test.
+# How many weeks are played, ten in a test.
 WEEKS = int(os.environ.get("WINBACK_RANDOM_WEEKS", "10"))
 MONDAY = date(2024, 3, 4)
 BROKEN = "someone,no day,5"
@@ -56,7 +56,7 @@ def deliver(shop: Shop, files: dict[str, list[str]], chance: random.Random) -> N
 
 
 @pytest.mark.parametrize(
-    "seeds", [range(start, start + 5) for start in range(0, WEEKS, 5)], ids=str
+    "seeds", [range(start, start + 10) for start in range(0, WEEKS, 10)], ids=str
 )
 def test_raw_is_that_of_one_load_and_whole_or_blocked(seeds: range, tmp_path: Path) -> None:
     verdicts = set()
