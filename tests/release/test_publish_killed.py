@@ -77,7 +77,8 @@ def test_killed_at_any_step_the_published_file_is_whole_and_the_next_run_works(
     paths, action, least_steps
 ):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dagster_project.release.publish"])
+    # Else each of the many processes would import this module, and pytest with it.
+    context.set_forkserver_preload([__name__])
     release(paths, "a", keep=2)
     release(paths, "b", keep=2)
     has_switched = set()
