@@ -16,7 +16,6 @@ from dagster_project.gates import limits, suites, verdicts
 from dagster_project.gates.outcomes import Outcome, TableVerdict, blocked_message
 from dagster_project.loading.feed import read_feed
 from dagster_project.release.candidate import candidate_file, read_candidate
-from dagster_project.release.identity import raw_input
 from dagster_project.warehouse import connect
 
 
@@ -32,9 +31,14 @@ def raw_gate() -> dg.AssetChecksDefinition:
         limits.write_limits(paths, source_run.source, source_run.as_of, source_run.today)
         judged = suites.validate("raw", suites.suite_tables("raw"), paths.warehouse, "raw")
         with connect(paths, read_only=True) as connection:
-            fingerprint = raw_input(connection).fingerprint
+            identity = source_run.identity(connection)
         verdicts.record(
-            paths, "raw", judged, subject=fingerprint, raw=fingerprint, run_id=context.run.run_id
+            paths,
+            "raw",
+            judged,
+            subject=identity.release_id,
+            raw=identity.raw_fingerprint,
+            run_id=context.run.run_id,
         )
         yield from _results(judged, _judged_raw_asset, context.selected_asset_check_keys)
         _stop_if_blocked(judged)

@@ -76,8 +76,9 @@ class GateResult:
 class RecordedVerdict:
     """A gate's verdict as the warehouse keeps it.
 
-    `subject` is what was judged: the fingerprint of raw (raw gate) or the release id (release
-    gate); `file_hash` is that of the audited candidate file, none for the raw gate.
+    `subject` is the id of the release that was judged, or for which raw was: raw that is fit for
+    one day, with one set of limits, need not be for another. `file_hash` is that of the audited
+    candidate file, none for the raw gate.
     """
 
     gate: Gate
@@ -112,7 +113,7 @@ def record(
         paths: Folders of the source.
         gate: `raw` or `release`.
         verdicts: One verdict a table of the gate, all of them together.
-        subject: What was judged: the fingerprint of raw (raw) or the release id (release).
+        subject: Id of the release that was judged, or for which raw was.
         raw: Fingerprint of the raw data that was judged or built from.
         run_id: The Dagster run.
         file_hash: Hash of the audited candidate file; needed for the release gate.
@@ -145,7 +146,7 @@ def record(
         write_json(folder / "verdict.json", [verdict.result for verdict in verdicts])
         build_data_docs(verdicts, folder / "data_docs")
     elif gate == "release":
-        of_raw = read_raw_verdicts(paths, raw)
+        of_raw = read_raw_verdicts(paths, subject)
         if not all(verdict.is_passed for verdict in of_raw):
             outcomes = [outcome for verdict in of_raw for outcome in verdict.outcomes]
             raise GateBlockedError(blocked_message(outcomes))
@@ -167,7 +168,7 @@ def record_verdict(
     Args:
         paths: Folders of the source.
         gate: `raw` or `release`.
-        subject: What was judged: the fingerprint of raw (raw) or the release id (release).
+        subject: Id of the release that was judged, or for which raw was.
         input_fingerprint: Fingerprint of the raw data that was judged or built from.
         results: One result per expectation of the gate, all of them together.
         run_id: The Dagster run.
@@ -292,7 +293,7 @@ def read_raw_verdicts(paths: SourcePaths, subject: str) -> list[TableVerdict]:
 
     Args:
         paths: Folders of the source.
-        subject: Fingerprint of the raw data that the verdicts must be on.
+        subject: Id of the release that raw must have been judged for.
 
     Raises:
         WinbackError: They are absent, on other data or not whole.
@@ -308,7 +309,7 @@ def read_raw_verdicts(paths: SourcePaths, subject: str) -> list[TableVerdict]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise WinbackError(f"the raw gate's verdicts in {file} cannot be read; {mend}") from error
     if judged != subject:
-        raise WinbackError(f"the raw gate's verdicts in {file} are on other raw data; {mend}")
+        raise WinbackError(f"the raw gate's verdicts in {file} are on other data or days; {mend}")
     if not verdicts or not all(verdict.outcomes for verdict in verdicts):
         # Without outcomes nothing would block.
         raise WinbackError(f"the raw gate's verdicts in {file} lack their outcomes; {mend}")

@@ -166,18 +166,15 @@ def _require_verdicts(
 ) -> Sequence[RecordedVerdict]:
     """Return the latest verdicts of both gates on the candidate, which must be passing."""
     identity = candidate.identity
-    subjects: dict[Gate, str] = {
-        "raw": identity.raw_fingerprint,
-        "release": identity.release_id,
-    }
+    gates: dict[Gate, str] = {"raw": "raw/transactions", "release": "release/candidate"}
     verdicts = []
-    for gate, subject in subjects.items():
-        verdict = latest_verdict(con, gate, subject)
+    for gate, asset in gates.items():
+        verdict = latest_verdict(con, gate, identity.release_id)
         if verdict is None:
             raise GateBlockedError(
                 f"{identity.release_id} is not published: no verdict of the {gate} gate on it is "
-                "recorded; materialise release/candidate, whose checks are the gate, and "
-                "release/current together, or start the job `daily`"
+                f"recorded; materialise {asset}, whose checks are the gate, or start the job "
+                "`daily`"
             )
         if not verdict.is_passed:
             raise GateBlockedError(

@@ -61,9 +61,9 @@ def judged(gate: str, table: str, result: dict[str, Any]) -> TableVerdict:
     return TableVerdict.read(gate, table, result)
 
 
-def record_raw(paths: SourcePaths, result: dict[str, Any], subject: str = "raw-1") -> None:
+def record_raw(paths: SourcePaths, result: dict[str, Any], subject: str = "release-1") -> None:
     found = [judged("raw", "transactions", result)]
-    record(paths, "raw", found, subject=subject, raw=subject, run_id="run-1")
+    record(paths, "raw", found, subject=subject, raw="raw-1", run_id="run-1")
 
 
 def record_release(paths: SourcePaths, result: dict[str, Any], raw: str = "raw-1") -> None:
@@ -109,11 +109,11 @@ def test_a_raw_verdict_is_judged_again_when_it_is_read_again(
 ):
     recorded = judged("raw", "transactions", stored_result(severity, success=success))
     record_raw(paths, recorded.result)
-    (read,) = read_raw_verdicts(paths, "raw-1")
+    (read,) = read_raw_verdicts(paths, "release-1")
     assert read == recorded
     assert read.is_passed is is_passed
     assert [outcome.is_passed for outcome in read.outcomes] == [success]
-    assert latest(paths, "raw", "raw-1") is is_passed
+    assert latest(paths, "raw", "release-1") is is_passed
 
 
 def test_the_docs_of_a_passing_release_show_both_gates(paths, docs):
@@ -172,14 +172,17 @@ def with_words(stored: dict[str, Any]) -> dict[str, Any]:
     ("spoil", "message"),
     [
         (unlink, "cannot be read"),
-        (lambda file: file.write_text('{"subject": "raw-1", "verd'), "cannot be read"),
+        (lambda file: file.write_text('{"subject": "release-1", "verd'), "cannot be read"),
         (lambda file: file.write_bytes(b"\xff\xfe"), "cannot be read"),
         (write(lambda stored: stored["verdicts"]), "cannot be read"),
         (write(without_results), "cannot be read"),
         (write(with_words), "cannot be read"),
         (write(without_outcomes), "lack their outcomes"),
         (write(lambda stored: stored | {"verdicts": []}), "lack their outcomes"),
-        (write(lambda stored: stored | {"subject": "raw-0"}), "on other raw data"),
+        (
+            write(lambda stored: stored | {"subject": "release-0"}),
+            "on other data or days",
+        ),
     ],
 )
 def test_raw_verdicts_that_cannot_be_judged_again_say_to_run_again(paths, docs, spoil, message):
@@ -202,4 +205,4 @@ def test_a_stored_expectation_that_raised_is_no_verdict(paths, docs):
 
     write(raised)(paths.warehouse_dir / "raw_gate.json")
     with pytest.raises(WinbackError, match="raised an error: no such column"):
-        read_raw_verdicts(paths, "raw-1")
+        read_raw_verdicts(paths, "release-1")

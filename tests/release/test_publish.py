@@ -3,7 +3,7 @@
 import json
 import shutil
 import stat
-from datetime import date
+from datetime import date, timedelta
 
 import duckdb
 import pytest
@@ -173,6 +173,13 @@ def verdict_on_another_input(paths: SourcePaths, made_from: ReleaseIdentity) -> 
     return "no verdict of the raw gate"
 
 
+def raw_verdict_of_another_day(paths: SourcePaths, made_from: ReleaseIdentity) -> str:
+    """What came in on time for one day has been silent too long for another."""
+    judge(paths, identity("next", made_from.as_of - timedelta(days=1)), "raw")
+    judge(paths, made_from, "release")
+    return "no verdict of the raw gate on it is recorded; materialise raw/transactions"
+
+
 def raw_failed_later(paths: SourcePaths, made_from: ReleaseIdentity) -> str:
     judge(paths, made_from, "raw")
     judge(paths, made_from, "release")
@@ -215,6 +222,7 @@ def file_changed(paths: SourcePaths, made_from: ReleaseIdentity) -> str:
         no_verdicts,
         no_release_verdict,
         verdict_on_another_input,
+        raw_verdict_of_another_day,
         raw_failed_later,
         release_failed_later,
         clock_was_set_back,

@@ -77,7 +77,7 @@ def judge(paths: SourcePaths, made_from: ReleaseIdentity, gate: str, *results: G
     return record_verdict(
         paths,
         gate=gate,
-        subject=made_from.raw_fingerprint if gate == "raw" else made_from.release_id,
+        subject=made_from.release_id,
         input_fingerprint=made_from.raw_fingerprint,
         results=results or (PASSED, WARNED),
         run_id="run-1",
