@@ -101,11 +101,21 @@ def _tally_marks(connection: duckdb.DuckDBPyConnection, mapping: TableMapping) -
     # Where none was rejected, streamed records need not be typed again to know it.
     (has_rejected,) = connection.execute("select count(*) > 0 from rejected").fetchone()
     is_rejected = "reject_reason is not null" if has_rejected else "false"
+    # Nor need their ids be read where every row has kept its customer.
+    is_known = (
+        mapping.ids.has_no_customers
+        and not has_rejected
+        and not connection.execute(
+            f"select count(*) from raw.{mapping.table.name} "
+            "semi join read_files using (source_file) where customer_id is null"
+        ).fetchone()[0]
+    )
+    known = "replace (null::varchar as no_customer)" if is_known else ""
     _tally(
         connection,
         mapping,
         "tally",
-        f"select source_file, {is_rejected} as is_rejected, staged.* "
+        f"select source_file, {is_rejected} as is_rejected, staged.* {known} "
         "from staged join read_files using (file_path)",
         ["is_rejected"],
         {name: f"{name} is not null" for name in mapping.marks},

@@ -10,6 +10,7 @@ from support.raw_shop import ID, Shop, lines, open_shop
 from dagster_project.loading import repeated_lines
 
 BLOCKED, WARNED = "no_lines_delivered_twice", "no_line_in_two_files"
+SIMILAR = "no_similar_lines_in_two_files"
 STORE = ID + "\n      store_id: shop"
 ALLOWED = "    repeated_lines: allowed"
 
@@ -161,6 +162,39 @@ def test_days_of_few_lines_without_ids_are_a_warning_together(tmp_path: Path) ->
         assert outcomes[WARNED].observed_value == (
             "6 of 6 lines of f0.csv (100%) stand again in f1.csv"
         )
+
+
+@pytest.mark.parametrize(
+    ("columns", "header", "older", "newer"),
+    [
+        (ID + "\n      category: status", "id,customer,day,amount,status",
+         "{n},c,2024-01-02,{n}.50,open", "{n},c,2024-01-02,{n}.50,paid"),
+        (ID, "id,customer,day,amount", "{n},,2024-01-02,{n}.50", "{n},c{n},2024-01-02,{n}.50"),
+        (ID, "id,customer,day,amount", "{n},007,2024-01-02,{n}.5", "{n},7,2024-01-02,{n}.50"),
+        (ID, "id,customer,day,amount", "{n},c,2024-01-02,{n}.5", "{n},c,2024-01-02 11:00,{n}.5"),
+    ],
+    ids=["status", "customer filled in", "leading zeros lost", "time added"],
+)  # fmt: skip
+def test_an_export_that_differs_in_one_column_is_a_warning(
+    columns: str, header: str, older: str, newer: str, tmp_path: Path
+) -> None:
+    with gate_shop(tmp_path, columns=columns) as shop:
+        for name, row, count in (("a.csv", older, 8), ("b.csv", newer, 20)):
+            rows = [row.format(n=n) for n in range(1, count + 1)]
+            shop.put(name, "\n".join([header, *rows]) + "\n")
+        shop.load()
+        outcomes = failed_outcomes(shop, "repeated_lines")
+        assert list(outcomes) == [SIMILAR]
+        assert not outcomes[SIMILAR].is_blocking
+        assert outcomes[SIMILAR].observed_value == (
+            "8 of 8 lines of a.csv (100%) stand in another file with another customer, time or "
+            "category"
+        )
+        # Few of many are chance: receipt numbers restart.
+        shop.put("a.csv", (shop.paths.landing / "a.csv").read_text()
+                 + "".join(older.format(n=n) + "\n" for n in range(100, 109)))  # fmt: skip
+        shop.load()
+        assert failed_outcomes(shop, "repeated_lines") == {}
 
 
 def test_corrected_file_of_the_same_name_passes(tmp_path: Path) -> None:
