@@ -158,7 +158,7 @@ def _stop_if_blocked(verdicts: Sequence[TableVerdict]) -> None:
     message = blocked_message(outcome for one in verdicts for outcome in one.outcomes)
     if message:
         raise GateBlockedError(
-            f"{message}\nNothing is published, the former release stands. {NEXT_STEP}"
+            f"{message}\nNothing is published; readers keep what they have. {NEXT_STEP}"
         )
 
 

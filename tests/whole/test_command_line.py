@@ -156,9 +156,11 @@ def test_a_spoilt_file(
     found, messages = run(capsys, paths.data_dir)
     (_, _, message) = messages.partition("winback: ")
     assert (found, expected in message) == (code, True), messages
-    # One message: what a blocked expectation observed takes six lines.
+    # One message: what a blocked expectation observed takes six lines, what to do next the last.
     shown = message.splitlines()
-    assert len(shown) == (1 if code < 3 else 6 * sum(one.endswith(" failed") for one in shown))
+    blocked_count = sum(one.endswith(" failed") for one in shown)
+    assert len(shown) == (1 if code < 3 else 6 * blocked_count + 1)
+    assert shown[-1].startswith("Nothing is published") == (code == 3)
     assert not paths.published_file.exists()
 
 
