@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support.gate_shop import gate_shop, told
+from support.gate_shop import gate_shop, told, warned
 from support.raw_shop import Shop
 
 from dagster_project.config.source import load_source
@@ -192,3 +192,26 @@ def test_guests_who_share_a_placeholder(tmp_path: Path) -> None:
 def test_keep_last_needs_a_key(tmp_path: Path) -> None:
     with gate_shop(tmp_path) as shop, pytest.raises(ConfigurationError, match="needs a `key`"):
         shop.configure(table=KEEP_LAST, **ID)
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ([f"69123456789012{n}000" for n in range(5)], "5 of 5 long values of customer_id in a.csv"),
+        ([f"1234567890123{n:02}0" for n in range(9)] + ["1234567890123456"],
+         "9 of 10 long values of customer_id in a.csv"),
+        ([f"1234567890123{n:02}0" for n in range(8)] + ["1234567890123456"], None),
+        ([f"69123456789012{n}000" for n in range(4)] * 9, None),
+        ([f"12345678901{n}000" for n in range(9)], None),
+        ([f"SKU-1234567890{n}000" for n in range(9)], None),
+    ],
+    ids=["18 digits", "16 digits", "less than 90%", "four", "15 digits", "no numbers"],
+)  # fmt: skip
+def test_ids_rounded_by_a_spreadsheet_are_told(
+    ids: list[str], said: str | None, tmp_path: Path
+) -> None:
+    with gate_shop(tmp_path, **ID) as shop:
+        rows = [f"{n},{one},2024-01-02,10" for n, one in enumerate(ids)]
+        shop.put("a.csv", "\n".join([HEADER.strip(), *rows]) + "\n")
+        shop.load()
+        assert warned(shop, "transactions").get("no_rounded_ids") == said
