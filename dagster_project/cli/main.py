@@ -161,9 +161,9 @@ def _parser() -> argparse.ArgumentParser:
     daemon = commands.add_parser(
         "daemon",
         help="run the schedule of a source without the web server",
-        description="Runs what `winback ui` does without the web server. morning_run is on "
-        "unless someone turned it off in the UI; landing_files is on if someone turned it on. "
-        "A source has one UI or daemon at a time.",
+        description="Runs what `winback ui` does without the web server. morning_run and "
+        "landing_files are on unless someone turned them off in the UI. A source has one UI or "
+        "daemon at a time.",
     )
     _add_common(daemon)
     daemon.set_defaults(command=_daemon)

@@ -15,7 +15,9 @@ from dagster_project.files import file_hash
 from dagster_project.gates import limits, suites, verdicts
 from dagster_project.gates.outcomes import Outcome, TableVerdict, blocked_message
 from dagster_project.loading.feed import read_feed
+from dagster_project.paths import SourcePaths
 from dagster_project.release.candidate import candidate_file, read_candidate
+from dagster_project.release.identity import ReleaseIdentity
 from dagster_project.warehouse import connect
 
 
@@ -32,16 +34,7 @@ def raw_gate() -> dg.AssetChecksDefinition:
         judged = suites.validate("raw", suites.suite_tables("raw"), paths.warehouse, "raw")
         with connect(paths, read_only=True) as connection:
             identity = source_run.identity(connection)
-        verdicts.record(
-            paths,
-            "raw",
-            judged,
-            subject=identity.release_id,
-            raw=identity.raw_fingerprint,
-            run_id=context.run.run_id,
-        )
-        yield from _results(judged, _judged_raw_asset, context.selected_asset_check_keys)
-        _stop_if_blocked(judged)
+        yield from _conclude(context, paths, "raw", judged, identity, _judged_raw_asset)
 
     return gate
 
@@ -61,17 +54,15 @@ def release_gate() -> dg.AssetChecksDefinition:
         judged = suites.validate(
             "release", suites.suite_tables("release"), file, "main", {"warehouse": paths.warehouse}
         )
-        verdicts.record(
+        yield from _conclude(
+            context,
             paths,
             "release",
             judged,
-            subject=identity.release_id,
-            raw=identity.raw_fingerprint,
-            run_id=context.run.run_id,
-            file_hash=file_hash(file),
+            identity,
+            lambda _: CANDIDATE,
+            audited_hash=file_hash(file),
         )
-        yield from _results(judged, lambda _: CANDIDATE, context.selected_asset_check_keys)
-        _stop_if_blocked(judged)
 
     return gate
 
@@ -121,6 +112,34 @@ def _spec(gate: str, table: str, asset: dg.AssetKey) -> dg.AssetCheckSpec:
         blocking=True,
         description=f"Expectations of expectations/{gate}/{table}.json.",
     )
+
+
+def _conclude(
+    context: dg.AssetCheckExecutionContext,
+    paths: SourcePaths,
+    gate: verdicts.Gate,
+    judged: Sequence[TableVerdict],
+    identity: ReleaseIdentity,
+    asset_of: Callable[[str], dg.AssetKey],
+    *,
+    audited_hash: str | None = None,
+) -> Iterator[dg.AssetCheckResult]:
+    """Record a gate's verdict for a release, yield what people see of it, and stop what is blocked.
+
+    Raises:
+        GateBlockedError: With all that blocks, and its mend.
+    """
+    verdicts.record(
+        paths,
+        gate,
+        judged,
+        subject=identity.release_id,
+        raw=identity.raw_fingerprint,
+        run_id=context.run.run_id,
+        file_hash=audited_hash,
+    )
+    yield from _results(judged, asset_of, context.selected_asset_check_keys)
+    _stop_if_blocked(judged)
 
 
 def _results(

@@ -7,30 +7,19 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from support.looks import load
 from support.shop import FIRST_DAY, LAST_DAY, SHOP_YML, make_shop, sales, write_csv
 
-from dagster_project.config.canonical import TABLES
 from dagster_project.config.source import load_source
 from dagster_project.defs.jobs import RANGE_END, RANGE_START
 from dagster_project.defs.schedules import morning_schedule
 from dagster_project.defs.sensors import landing_sensor
-from dagster_project.loading.load import load_table
-from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import SourcePaths
-from dagster_project.warehouse import connect
 
 
 @pytest.fixture
 def paths(tmp_path: Path) -> SourcePaths:
     return make_shop(tmp_path / "data")
-
-
-def load(paths: SourcePaths) -> None:
-    source = load_source(paths)
-    with connect(paths) as connection:
-        prepare_raw(connection)
-        for table in TABLES:
-            load_table(connection, source, paths, table, batch_id="test")
 
 
 def look(paths: SourcePaths, cursor: str | None) -> tuple[dg.RunRequest | str, str]:
