@@ -4,7 +4,7 @@ Of a known fault it keeps the message alone, with which the page of a failed run
 
 A first load stores two events a day, and Dagster opens, compiles and commits three times for each:
 for a year and a half of days that takes longer than all the rest of the run. Every other event
-would set up the database library anew.
+would set up the database library anew, open its file and wait for the disk.
 """
 
 import logging
@@ -19,7 +19,7 @@ from typing import Any
 from dagster import DagsterEventType, EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
-from sqlalchemy import Connection, Engine, NullPool, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 
 from dagster_project.notices.addresses import addresses
 from dagster_project.paths import SourcePaths
@@ -27,6 +27,8 @@ from dagster_project.runs.faults import without_stack
 
 # How long a write waits for another process's, the UI's for instance.
 PATIENCE_SECONDS = 30
+# So many files stay open: those of the run that works and the index, and a few that a page reads.
+OPEN_FILES = 8
 _IS_LATER = """select 1 from event_logs later where later.asset_key = event_logs.asset_key
     and later.dagster_event_type = 'ASSET_MATERIALIZATION'
     and later.partition is event_logs.partition and later.id > event_logs.id"""
@@ -57,6 +59,7 @@ class EventLog(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._held: dict[tuple[int, str], Connection] = {}
         self._engines: dict[str, Engine] = {}
+        self._engines_lock = threading.Lock()
         self._has_index_columns: bool | None = None
         self._tables: set[str] = set()
         # `<data dir>/dagster/<source>/history/runs`, see `SourcePaths.dagster_home`.
@@ -131,7 +134,7 @@ class EventLog(SqliteEventLogStorage):
         if self.supports_global_concurrency_limits:
             self.free_concurrency_slots_for_run(run_id)
         # The file comes last: it shows, after a kill, that something is still to be deleted.
-        self._engines.pop(run_id, None)
+        self._close(run_id)
         for ending in ("-wal", "-shm", "-journal", ""):
             Path(f"{self.path_for_shard(run_id)}{ending}").unlink(missing_ok=True)
 
@@ -141,17 +144,39 @@ class EventLog(SqliteEventLogStorage):
         if held is not None:
             yield held
             return
+        engine = self._engine(shard)
+        with self._db_lock, engine.begin() as connection:
+            yield connection
+
+    def _engine(self, shard: str) -> Engine:
+        """Return the engine of a file, whose connection stays open."""
         if shard not in self._engines:
             with super()._connect(shard):
                 pass  # Makes the file, if it is not there, the way Dagster does.
-            # Connections are not kept, so that nothing holds a file that Dagster deletes.
-            self._engines[shard] = create_engine(
-                self.conn_string_for_shard(shard),
-                poolclass=NullPool,
-                connect_args={"timeout": PATIENCE_SECONDS},
-            )
-        with self._db_lock, self._engines[shard].begin() as connection:
-            yield connection
+        with self._engines_lock:
+            engine = self._engines.pop(shard, None)
+            if engine is None:
+                engine = create_engine(
+                    self.conn_string_for_shard(shard), connect_args={"timeout": PATIENCE_SECONDS}
+                )
+                event.listen(engine, "connect", _trust_the_system)
+            # What was used last stands last.
+            self._engines[shard] = engine
+            if len(self._engines) > OPEN_FILES:
+                self._engines.pop(next(iter(self._engines))).dispose()
+        return engine
+
+    def _close(self, shard: str) -> None:
+        with self._engines_lock:
+            engine = self._engines.pop(shard, None)
+        if engine is not None:
+            engine.dispose()
+
+    def dispose(self) -> None:
+        """Close all files."""
+        super().dispose()
+        for shard in list(self._engines):
+            self._close(shard)
 
     def has_table(self, table_name: str) -> bool:
         """Return whether the index has a table; one that is there stays."""
@@ -163,3 +188,11 @@ class EventLog(SqliteEventLogStorage):
         if self._has_index_columns is None:
             self._has_index_columns = super()._has_asset_key_index_cols_on_connection(conn)
         return self._has_index_columns
+
+
+def _trust_the_system(connection: Any, _: Any) -> None:
+    """Let the system bring commits to the disk: a killed process loses none of them.
+
+    After a power failure the last events may be missing; the file is whole.
+    """
+    connection.execute("pragma synchronous = normal")

@@ -1,17 +1,36 @@
-"""Past dates, publishing them, rolling back, and runs that wait for each other."""
+"""Past dates, over midnight, publishing them, rolling back, and runs that wait for each other."""
 
-from datetime import date
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
-from support.shop import RUN_SECONDS, SHOP, copy_data, make_shop, shop_paths, start_winback, winback
+from support.shop import (
+    LIVE_YML,
+    RUN_SECONDS,
+    SHOP,
+    Outcome,
+    copy_data,
+    make_shop,
+    shop_paths,
+    start_winback,
+    winback,
+)
 
+from dagster_project.cli import run as cli_run
+from dagster_project.config.source import load_source
+from dagster_project.defs.assets import raw
 from dagster_project.paths import SourcePaths
 from dagster_project.release.state import current_release, list_releases
+from dagster_project.runs import bookkeeping
 
 RUN = ("run", "--source", SHOP)
 PAST = date(2024, 2, 20)
+# Ten seconds before midnight in Berlin of the day after; the day that is then over is PAST.
+BEFORE_MIDNIGHT = datetime(2024, 2, 21, 22, 59, 50, tzinfo=UTC)
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -39,6 +58,87 @@ def past(published_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Sour
     return paths
 
 
+def clock(start: datetime) -> type[datetime]:
+    """Return a `datetime` whose every look at the clock is a minute later than the last."""
+    looks = iter(range(10**6))
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return (start + timedelta(minutes=next(looks))).astimezone(tz)
+
+    return Clock
+
+
+@dataclass(frozen=True)
+class OverMidnight:
+    """A run of a live shop over midnight whose configuration was edited meanwhile."""
+
+    paths: SourcePaths
+    settings_as_started: str
+    outcome: Outcome
+
+
+@pytest.fixture(scope="module")
+def over_midnight(tmp_path_factory: pytest.TempPathFactory) -> OverMidnight:
+    data_dir = tmp_path_factory.mktemp("over_midnight") / "data"
+    paths = make_shop(data_dir, until=PAST + timedelta(days=1), config=LIVE_YML)
+    config = data_dir / "sources" / f"{SHOP}.yml"
+    as_started = load_source(paths).settings_fingerprint()
+    load = raw.load_table
+
+    def edit_and_load(*arguments: Any, **options: Any) -> Any:
+        config.write_text(LIVE_YML.replace("EUR", "USD").replace("restaurant", "dentist"))
+        return load(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        # A minute passes between any two looks, so the second one sees the day after.
+        passing = clock(BEFORE_MIDNIGHT)
+        for module in (cli_run, bookkeeping, raw):
+            patch.setattr(module, "datetime", passing)
+        patch.setattr(raw, "load_table", edit_and_load)
+        outcome = winback(*RUN, data_dir=data_dir)
+    return OverMidnight(paths, as_started, outcome)
+
+
+def test_over_midnight_and_an_edit_every_step_has_the_same_answers(
+    over_midnight: OverMidnight,
+) -> None:
+    paths, outcome = over_midnight.paths, over_midnight.outcome
+    assert outcome.code == 0, outcome.messages
+    assert load_source(paths).settings_fingerprint() != over_midnight.settings_as_started
+
+    manifest = json.loads((paths.current / "manifest.json").read_text())
+    assert manifest["as_of"] == str(PAST)
+    assert manifest["currency"] == "EUR"
+    assert manifest["settings_fingerprint"] == over_midnight.settings_as_started
+    # What the day that has begun brought already is no answer to how far the data reach.
+    assert manifest["feed"] == {
+        "last_day_with_data": str(PAST),
+        "days_without_data": 0,
+        "closed_days_without_data": 0,
+    }
+    assert f"Data       up to {PAST}\n" in outcome.output
+    with duckdb.connect(str(paths.warehouse), read_only=True) as connection:
+        connection.execute(f"attach '{paths.published_file}' as published (read_only)")
+        dates = {
+            "load": "select max(ordered_on) - 1 from raw.load_days",
+            "limits": "select as_of_date from audit.limits",
+            "today": "select today - 1 from audit.limits",
+            "models": "select distinct last_purchase_on + cast(hiatus_days as integer) "
+            "from marts.customers where hiatus_days is not null",
+            "scores": "select distinct data_to from scores.score_versions",
+            "release": "select as_of_date from published.releases",
+        }
+        found = {name: connection.execute(query).fetchall() for name, query in dates.items()}
+        thresholds = connection.execute(
+            "select distinct repeat_lost_days from published.churn_definitions where is_in_force"
+        ).fetchall()
+    assert found == {name: [(PAST,)] for name in dates}
+    # A restaurant's, not a dentist's.
+    assert thresholds == [(30,)]
+
+
 def release_of(paths: SourcePaths, as_of: date) -> str:
     return next(r.release_id for r in list_releases(paths) if r.as_of == as_of)
 
@@ -57,11 +157,11 @@ def test_a_past_date_is_kept_but_not_current(past: SourcePaths, tmp_path: Path) 
     assert "Nothing new" in plain.messages
 
 
-def test_a_past_date_knows_nothing_of_what_came_later(past: SourcePaths, tmp_path: Path) -> None:
-    then = make_shop(tmp_path / "data", until=PAST)
-    outcome = winback(*RUN, "--as-of", PAST, data_dir=then.data_dir)
-    assert outcome.code == 0, outcome.messages
-    release = past.release_file(release_of(past, PAST))
+def test_a_past_date_knows_nothing_of_what_came_later(
+    past: SourcePaths, over_midnight: OverMidnight
+) -> None:
+    """The run over midnight had no file with a sale after the next day."""
+    release, then = past.release_file(release_of(past, PAST)), over_midnight.paths
     for table in (
         "customers",
         "lifecycle_flow",
