@@ -126,9 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser(
         "verify",
         help="compare every byte of every kept release with its manifest",
-        description="Reads every file of every kept release and compares its hash with the "
-        "manifest, which no run has the time for; each run compares sizes and times. Ends with 1 "
-        "if anything is wrong, and says what the next run does about it.",
+        description="Each run compares sizes and times of the files, this command their hashes. "
+        "Ends with 1 if anything is wrong, and says what the next run does about it.",
     )
     _add_common(verify)
     verify.set_defaults(command=_verify)
@@ -333,12 +332,9 @@ def _verify(parsed: argparse.Namespace) -> None:
     paths = _paths(parsed)
     load_source(paths)
     whole, faults = verify(paths)
-    for line in whole:
-        print(line)
+    print("\n".join(whole) or f"No whole release of {paths.source}.")
     if faults:
         raise WinbackError("\n  ".join([f"{paths.source} is not as it was published:", *faults]))
-    if not whole:
-        print(f"No release of {paths.source} yet; make one with `winback run`.")
 
 
 def _rollback(parsed: argparse.Namespace) -> None:

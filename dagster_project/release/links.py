@@ -38,7 +38,7 @@ def put_folder_away(paths: SourcePaths, destination: Path) -> None:
     No rename replaces a folder by a link, so the file that readers open gets another name first.
     """
     file = paths.current / RELEASE_FILE
-    if file.is_file() and not paths.published_file.is_dir():
+    if file.is_file():
         with appearing_whole(paths.published_file) as temporary:
             temporary.hardlink_to(file)
     paths.current.rename(destination)

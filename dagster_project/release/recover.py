@@ -304,7 +304,7 @@ def fault_of_link(paths: SourcePaths) -> str:
 
 def _move_folders_at_links(paths: SourcePaths, say: Say) -> str | None:
     """Make way for links where folders stand; return the release that a folder was a copy of."""
-    if paths.published_file.is_dir():
+    if paths.published_file.is_dir() and not paths.published_file.is_symlink():
         _set_aside(paths, paths.published_file)
     if paths.current.is_symlink() or not paths.current.is_dir():
         return None
@@ -357,7 +357,7 @@ def _known(con: duckdb.DuckDBPyConnection) -> set[str]:
 
 def listed(faults: list[str]) -> str:
     """Return the first faults of a release in one line."""
-    more = f" and {len(faults) - 3} more files" if len(faults) > 3 else ""
+    more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
     return "; ".join(faults[:3]) + more
 
 
