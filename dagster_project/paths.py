@@ -73,6 +73,11 @@ class SourcePaths:
         return self.data_dir / "state" / self.source / "state.duckdb"
 
     @property
+    def former_state(self) -> Path:
+        """The state as it was before it was last written."""
+        return self.data_dir / "state" / self.source / "state.former.duckdb"
+
+    @property
     def pseudonym_key(self) -> Path:
         """Secret key of the source's pseudonyms; losing it changes them all."""
         return self.data_dir / "state" / self.source / "pseudonym.key"
@@ -91,6 +96,11 @@ class SourcePaths:
     def releases(self) -> Path:
         """Folder of the kept releases, one folder each."""
         return self.published / "releases"
+
+    @property
+    def damaged(self) -> Path:
+        """Folder of what was found damaged and taken out of the releases."""
+        return self.published / "damaged"
 
     @property
     def candidate(self) -> Path:

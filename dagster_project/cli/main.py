@@ -123,6 +123,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(listing)
     listing.set_defaults(command=_releases)
 
+    verify = commands.add_parser(
+        "verify",
+        help="compare every byte of every kept release with its manifest",
+        description="Each run compares sizes and times of the files, this command their hashes. "
+        "Ends with 1 if anything is wrong, and says what the next run does about it.",
+    )
+    _add_common(verify)
+    verify.set_defaults(command=_verify)
+
     rollback = commands.add_parser("rollback", help="make a former release current again")
     rollback.add_argument("release_id", nargs="?", help="by default the one before the current")
     _add_common(rollback)
@@ -316,16 +325,29 @@ def _releases(parsed: argparse.Namespace) -> None:
         )
 
 
+def _verify(parsed: argparse.Namespace) -> None:
+    from dagster_project.config.source import load_source
+    from dagster_project.release.verify import verify
+
+    paths = _paths(parsed)
+    load_source(paths)
+    whole, faults = verify(paths)
+    print("\n".join(whole) or f"No whole release of {paths.source}.")
+    if faults:
+        raise WinbackError("\n  ".join([f"{paths.source} is not as it was published:", *faults]))
+
+
 def _rollback(parsed: argparse.Namespace) -> None:
     from dagster_project.config.source import load_source
-    from dagster_project.release.publish import recover, rollback
+    from dagster_project.release.publish import rollback
+    from dagster_project.release.recover import recover
     from dagster_project.runs.locking import source_lock
 
     paths = _paths(parsed)
     load_source(paths)
     with source_lock(paths, _say):
-        recover(paths)
-        release = rollback(paths, parsed.release_id)
+        recover(paths, _say)
+        release = rollback(paths, parsed.release_id, say=_say)
     print(f"{release.release_id} (as of {release.as_of}) is current.")
 
 

@@ -13,7 +13,8 @@ from dagster_project.errors import WinbackError
 from dagster_project.notices.tell import Well, tell, telling_failures
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 from dagster_project.release.identity import all_inputs, code_version, release_identity
-from dagster_project.release.publish import recover, switch_to
+from dagster_project.release.publish import switch_to
+from dagster_project.release.recover import recover
 from dagster_project.release.state import Release, find_release
 from dagster_project.runs import planning
 from dagster_project.runs.locking import source_lock
@@ -40,7 +41,7 @@ def run(
     as_of_date = planning.resolve_as_of(source, as_of, now)
     with source_lock(paths, say):
         with telling_failures(paths):
-            recover(paths)
+            recover(paths, say)
             plan = planning.plan_load(paths, source, now, full_refresh=full_refresh)
             built = None if plan.has_changes else _find_built(source, paths, as_of_date)
         if built is not None:
@@ -59,11 +60,15 @@ def run(
 
 
 def _find_built(source: Source, paths: SourcePaths, as_of: date) -> Release | None:
-    """Return the kept release of what is loaded, if there is one."""
+    """Return the kept release of what is loaded, if there is one.
+
+    One that readers were to see when its run was killed is not finished.
+    """
     with connect(paths, read_only=True) as connection:
         inputs = all_inputs(connection)
     identity = release_identity(source, as_of, code_version(), inputs)
-    return find_release(paths, identity.release_id)
+    found = find_release(paths, identity.release_id)
+    return None if found is not None and found.is_unseen else found
 
 
 def prepare_dagster_home(paths: SourcePaths) -> None:

@@ -83,7 +83,8 @@ class Settings(Part):
     score_min_days: Annotated[int, Field(ge=1)] = 180
     score_min_repeat_buyers: Annotated[int, Field(ge=1)] = 50
     discount_rate: Annotated[Decimal, Field(ge=0, le=1)] = Decimal("0.10")
-    kept_releases: Annotated[int, Field(ge=1)] = 7
+    # With less, readers of several files lose the release they read in two mornings.
+    kept_releases: Annotated[int, Field(ge=2)] = 7
     kept_days: Annotated[int, Field(ge=0)] = 90
     kept_runs: Annotated[int, Field(ge=1)] = 20
 

@@ -24,7 +24,7 @@ from dagster_project.release.identity import (
     code_version,
     release_identity,
 )
-from dagster_project.release.publish import recover
+from dagster_project.release.recover import recover
 from dagster_project.runs.attempts import note_content
 from dagster_project.runs.bookkeeping import fail_dead_runs, requested_at
 from dagster_project.runs.locking import living_run, source_lock
@@ -95,7 +95,7 @@ class SourceRun(dg.ConfigurableResource[Run]):
         ):
             for run_id in fail_dead_runs(paths, context.instance):
                 log.warning(f"Run {run_id} had died; it is marked as failed.")
-            recover(paths)
+            recover(paths, log.warning)
             run = self._answers(paths, requested_at(context.run, context.instance))
             note_content(context.instance, context.run, paths, run.source, run.code.text)
             kept = run.source.settings

@@ -1,8 +1,10 @@
 """The manifest: what stands beside a release's tables for people and programs to read."""
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import duckdb
 from dagster_project.files import file_hash
 from dagster_project.release.candidate import RELEASE_FILE, Candidate
 
-SCHEMA_VERSION = "2.2"
+SCHEMA_VERSION = "2.3"
 COMPATIBILITY = (
     "The minor number rises when tables or columns are added, the major number when anything is "
     "removed, renamed or changes its type or meaning. A reader of 2.0 can read every 2.x."
 )
 MANIFEST = "manifest.json"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def manifest(
@@ -24,6 +27,9 @@ def manifest(
     candidate: Candidate,
     tables: Sequence[Mapping[str, Any]],
     published_at: datetime,
+    *,
+    made_current: bool,
+    switches: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return the manifest of a candidate whose files are complete.
 
@@ -32,10 +38,13 @@ def manifest(
         candidate: What was built.
         tables: Its tables as `describe_tables` gives them.
         published_at: When it passed its gates (UTC).
+        made_current: Whether readers shall see it.
+        switches: What readers saw before it, as the state has it: a state that is lost is put
+            together from the manifests.
     """
     identity = candidate.identity
     files = [folder / RELEASE_FILE, *sorted((folder / "parquet").iterdir())]
-    return {
+    content = {
         "schema_version": SCHEMA_VERSION,
         "compatibility": COMPATIBILITY,
         "release_id": identity.release_id,
@@ -43,6 +52,7 @@ def manifest(
         "as_of": identity.as_of.isoformat(),
         "built_at": f"{candidate.built_at.isoformat()}Z",
         "published_at": f"{published_at.isoformat()}Z",
+        "made_current": made_current,
         "code_version": identity.code.text,
         "fingerprint": identity.fingerprint,
         "input_fingerprint": identity.input_fingerprint,
@@ -57,24 +67,53 @@ def manifest(
             file.relative_to(folder).as_posix(): {
                 "sha256": file_hash(file),
                 "bytes": file.stat().st_size,
+                "modified_at": modified_at(file),
             }
             for file in files
         },
+        "switches": [
+            {**switch, "switched_at": f"{switch['switched_at'].isoformat()}Z"}
+            for switch in switches
+        ],
     }
+    return content | {"manifest_sha256": manifest_checksum(content)}
 
 
-def read_published_at(release: Path) -> datetime | None:
-    """Return when the release in a folder was published (UTC); None if its files are gone."""
-    try:
-        published_at = read_manifest(release)["published_at"]
-    except FileNotFoundError:
-        return None
-    return datetime.fromisoformat(published_at).replace(tzinfo=None)
+def manifest_checksum(content: Mapping[str, Any]) -> str:
+    """Return the hash of all that a manifest says, whatever its blanks and the order of its keys.
+
+    Its files are checked by what stands in it, so it needs a check of its own.
+    """
+    said = {name: value for name, value in content.items() if name != "manifest_sha256"}
+    text = json.dumps(said, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_manifest(release: Path) -> dict[str, Any]:
-    """Return the manifest of the release in a folder."""
+    """Return the manifest of the release in a folder.
+
+    Raises:
+        OSError: It is not there or cannot be read.
+        ValueError: It is not JSON.
+    """
     return json.loads((release / MANIFEST).read_text(encoding="utf-8"))
+
+
+def moment(text: str) -> datetime:
+    """Return a moment that a manifest names, as the tables keep it: UTC, without a zone."""
+    return datetime.fromisoformat(text).replace(tzinfo=None)
+
+
+def modified_at(file: Path) -> str:
+    """Return a file's time of change as manifests have it, to the microsecond."""
+    microseconds = file.stat().st_mtime_ns // 1_000
+    return f"{(_EPOCH + timedelta(microseconds=microseconds)).replace(tzinfo=None).isoformat()}Z"
+
+
+def set_modified_at(file: Path, text: str) -> None:
+    """Give a file the time of change that its manifest names."""
+    microseconds = (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+    os.utime(file, ns=(file.stat().st_atime_ns, microseconds * 1_000))
 
 
 def churn_backtest(connection: duckdb.DuckDBPyConnection, schema: str) -> list[dict[str, Any]]:

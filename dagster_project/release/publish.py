@@ -1,25 +1,18 @@
 """Publishing: a candidate becomes a release by one rename, an older one current by another.
 
-Belongs here: everything that moves below `<data dir>/published/`, and clearing up after a kill.
+Belongs here: what a run or a person asks for. What each start mends is in `recover`.
 """
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 
 from dagster_project.errors import ConfigurationError, GateBlockedError, WinbackError
-from dagster_project.files import (
-    TEMPORARY,
-    appearing_whole,
-    delete,
-    file_hash,
-    remove,
-    sync,
-    write_json,
-)
+from dagster_project.files import file_hash, remove, sync, write_json
 from dagster_project.gates.verdicts import (
     RESULT_TYPES,
     RESULTS_OF_VERDICT,
@@ -30,31 +23,33 @@ from dagster_project.gates.verdicts import (
 )
 from dagster_project.paths import SourcePaths
 from dagster_project.release.candidate import (
-    RELEASE_FILE,
     Candidate,
     candidate_file,
     detach_release,
     end_audit,
-    has_candidate,
     read_candidate,
 )
+from dagster_project.release.check import faults_of
+from dagster_project.release.links import switch
 from dagster_project.release.manifest import MANIFEST, manifest
+from dagster_project.release.recover import UNRECORDED, Say, recover
 from dagster_project.release.state import (
     HISTORY_TABLES,
     HISTORY_TYPES,
     Release,
-    current_id,
-    current_release,
     list_releases,
     open_state,
     record_release,
     recorded_release,
     recorded_releases,
+    recorded_switches,
 )
 from dagster_project.release.tables import describe_tables, finish_table
 from dagster_project.warehouse import attach, create_table, insert, utc_now
 
 KEPT_RELEASES = 7
+# Whoever has just resolved the link to a release has so long to open all its files.
+GRACE = timedelta(hours=1)
 
 
 def publish(paths: SourcePaths, *, make_current: bool, keep: int = KEPT_RELEASES) -> Release:
@@ -74,10 +69,11 @@ def publish(paths: SourcePaths, *, make_current: bool, keep: int = KEPT_RELEASES
     """
     candidate = read_candidate(paths)
     release_id = candidate.identity.release_id
+    folder = paths.releases / release_id
     with open_state(paths) as con:
         attach(con, paths.warehouse, "warehouse", read_only=True)
         verdicts = _require_verdicts(con, paths, candidate)
-        if (paths.releases / release_id).exists():
+        if folder.exists():
             remove(paths.candidate)
         else:
             # If this run dies from here on, the candidate has to be built again.
@@ -87,17 +83,30 @@ def publish(paths: SourcePaths, *, make_current: bool, keep: int = KEPT_RELEASES
             _append_history(con, paths, candidate, verdicts, published_at)
             tables = describe_tables(con)
             detach_release(con, paths)
-            written = manifest(paths.candidate, candidate, tables, published_at)
+            written = manifest(
+                paths.candidate,
+                candidate,
+                tables,
+                published_at,
+                made_current=make_current,
+                switches=_switches_of_kept(con, paths),
+            )
             write_json(paths.candidate / MANIFEST, written)
+            (paths.candidate / UNRECORDED).touch()
             _seal(paths.candidate)
             paths.releases.mkdir(exist_ok=True)
-            paths.candidate.rename(paths.releases / release_id)
+            paths.candidate.rename(folder)
             sync(paths.releases)
         if make_current:
-            _switch(paths, release_id)
+            switch(paths, release_id)
         record_release(con, paths, release_id, "publish" if make_current else None)
-        _prune(con, paths, keep, release_id)
-        return recorded_release(con, paths, release_id)
+        published = recorded_release(con, paths, release_id)
+        superfluous = _superfluous(con, paths, keep, release_id)
+    # Only now the state on disk knows it.
+    (folder / UNRECORDED).unlink(missing_ok=True)
+    for release in superfluous:
+        remove(paths.releases / release.release_id)
+    return published
 
 
 def switch_to(paths: SourcePaths, release_id: str) -> Release:
@@ -105,60 +114,48 @@ def switch_to(paths: SourcePaths, release_id: str) -> Release:
 
     Raises:
         ConfigurationError: No kept release has this id.
+        WinbackError: It is damaged.
     """
     return _switch_back(paths, release_id, "publish")
 
 
-def rollback(paths: SourcePaths, release_id: str | None = None) -> Release:
-    """Make a former release the current one again.
+def rollback(paths: SourcePaths, release_id: str | None = None, *, say: Say = print) -> Release:
+    """Make a former release the current one again; every byte of it is compared before.
 
     Args:
         paths: Folders of the source.
         release_id: The release to go to; by default the one published before the current one,
-            passing over releases that a rollback already left.
+            passing over releases that a rollback already left and damaged ones.
+        say: Is told of damaged ones.
 
     Raises:
         ConfigurationError: No kept release has this id.
-        WinbackError: There is no former release.
+        WinbackError: There is no former release, or the one asked for is damaged.
     """
     if release_id is None:
-        # Newest first: what stands behind the current one was published before it.
-        releases = list_releases(paths)
-        ids = [release.release_id for release in releases]
-        current = current_release(paths)
-        former = releases[ids.index(current.release_id) + 1 :] if current else []
-        usable = [r for r in former if r.is_kept and r.was_current and not r.is_rolled_back]
-        if not usable:
-            raise WinbackError(f"{paths.source}: there is no former release to roll back to")
-        release_id = usable[0].release_id
+        release_id = _former(paths, say)
+    elif _is_damaged(paths, release_id):
+        recover(paths, say)
     return _switch_back(paths, release_id, "rollback")
 
 
-def recover(paths: SourcePaths) -> None:
-    """Clear what a killed run left and record a switch it could not; call under the lock.
+def _former(paths: SourcePaths, say: Say) -> str:
+    """Return the newest whole release before the current one that a rollback may go to."""
+    # Newest first: what stands behind the current one was published before it.
+    releases = list_releases(paths)
+    current = next((place for place, one in enumerate(releases) if one.is_current), len(releases))
+    for release in releases[current + 1 :]:
+        if release.is_kept and release.was_current and not release.is_rolled_back:
+            if not _is_damaged(paths, release.release_id):
+                return release.release_id
+            recover(paths, say)
+    raise WinbackError(f"{paths.source}: there is no former release to roll back to")
 
-    A finished candidate stays: its publication may be a run of its own.
-    """
-    if not paths.published.is_dir():
-        return
-    for folder in (paths.published, paths.releases):
-        for entry in _entries(folder):
-            if entry.name.startswith(TEMPORARY):
-                delete(entry)
-    if not has_candidate(paths):
-        remove(paths.candidate)
-    with open_state(paths) as con:
-        current = current_id(paths)
-        if current:
-            _link_published_file(paths)
-            was_current = con.execute(
-                "select count(*) > 0 from state.main.switches where release_id = ?", [current]
-            ).fetchone()[0]
-            record_release(con, paths, current, "rollback" if was_current else "publish")
-        recorded = {release.release_id for release in recorded_releases(con, paths)}
-        for entry in _entries(paths.releases):
-            if entry.name not in recorded:
-                remove(entry)
+
+def _is_damaged(paths: SourcePaths, release_id: str) -> bool:
+    folder = paths.releases / release_id
+    is_release = folder.name == release_id and folder.is_dir()
+    return is_release and bool(faults_of(folder, paths.source, thorough=True))
 
 
 def _require_verdicts(
@@ -241,53 +238,67 @@ def _seal(folder: Path) -> None:
     sync(folder)
 
 
-def _switch(paths: SourcePaths, release_id: str) -> None:
-    """Let readers see another release; the one rename is all there is to it."""
-    _link_published_file(paths)
-    _replace_link(paths.current, f"{paths.releases.name}/{release_id}")
-
-
-def _link_published_file(paths: SourcePaths) -> None:
-    target = f"{paths.current.name}/{RELEASE_FILE}"
-    link = paths.published_file
-    if not link.is_symlink() or str(link.readlink()) != target:
-        _replace_link(link, target)
-
-
-def _replace_link(link: Path, target: str) -> None:
-    with appearing_whole(link) as temporary:
-        temporary.symlink_to(target)
-
-
 def _switch_back(
     paths: SourcePaths, release_id: str, kind: Literal["publish", "rollback"]
 ) -> Release:
     # The state is opened before the switch: where it cannot be written nothing moves.
     with open_state(paths) as con:
         kept = [release.release_id for release in recorded_releases(con, paths) if release.is_kept]
-        if release_id not in kept:
-            raise ConfigurationError(
-                f"{paths.source}: no kept release {release_id!r}; kept are: "
-                f"{', '.join(kept) or 'none'}"
+        listed = f"kept are: {', '.join(kept) or 'none'}"
+        if release_id not in kept and (paths.damaged / release_id / MANIFEST).exists():
+            raise WinbackError(
+                f"{paths.source}: the release {release_id} is damaged and stands in "
+                f"{paths.damaged}; readers keep what they have. Name another one, or let "
+                f"`winback run` build it again; {listed}"
             )
-        _switch(paths, release_id)
+        if release_id not in kept:
+            raise ConfigurationError(f"{paths.source}: no kept release {release_id!r}; {listed}")
+        faults = faults_of(paths.releases / release_id, paths.source)
+        if faults:
+            raise WinbackError(
+                f"{paths.source}: the release {release_id} is damaged ({faults[0]}), so that "
+                "readers keep what they have. The next run moves it aside; name another one."
+            )
+        switch(paths, release_id)
         record_release(con, paths, release_id, kind)
         return recorded_release(con, paths, release_id)
 
 
-def _prune(con: duckdb.DuckDBPyConnection, paths: SourcePaths, keep: int, published: str) -> None:
-    """Delete releases beyond the last ones to roll back to, never the current or published one.
+def _switches_of_kept(
+    con: duckdb.DuckDBPyConnection, paths: SourcePaths
+) -> Sequence[Mapping[str, Any]]:
+    """Return what readers were given from the first switch to a kept release on."""
+    kept = {one.release_id for one in recorded_releases(con, paths) if one.is_kept}
+    switches = recorded_switches(con)
+    places = (place for place, one in enumerate(switches) if one["release_id"] in kept)
+    return switches[next(places, len(switches)) :]
+
+
+def _superfluous(
+    con: duckdb.DuckDBPyConnection, paths: SourcePaths, keep: int, published: str
+) -> list[Release]:
+    """Return releases beyond the last ones to roll back to, never the current or published one.
 
     Those that readers never saw, or that were rolled back from, are counted apart: they must not
-    push out what there is to roll back to.
+    push out what there is to roll back to. What readers had until a moment ago stays for now.
     """
     former = [one for one in recorded_releases(con, paths) if one.is_kept and not one.is_current]
     usable = [one for one in former if one.was_current and not one.is_rolled_back]
     others = [one for one in former if one not in usable]
-    for release in (*usable[keep:], *others[keep:]):
-        if release.release_id != published:
-            remove(paths.releases / release.release_id)
+    just_left = _just_left(con)
+    return [
+        release
+        for release in (*usable[keep:], *others[keep:])
+        if release.release_id not in (published, *just_left)
+    ]
 
 
-def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+def _just_left(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """Return the releases that readers had within the time of grace."""
+    now = utc_now()
+    return {
+        one["release_id"]
+        for one, following in pairwise(recorded_switches(con))
+        # Also what the clock, set back since, puts into the future.
+        if abs(now - following["switched_at"]) < GRACE
+    }

@@ -23,8 +23,10 @@ from support.releases import (
 from dagster_project.errors import GateBlockedError, WinbackError
 from dagster_project.paths import SourcePaths
 from dagster_project.release.candidate import candidate_file, read_candidate
+from dagster_project.release.check import faults_of
 from dagster_project.release.identity import ReleaseIdentity
-from dagster_project.release.publish import publish, recover
+from dagster_project.release.publish import publish
+from dagster_project.release.recover import recover
 from dagster_project.release.state import current_release, list_releases
 
 
@@ -67,7 +69,10 @@ def test_publish_writes_file_parquet_manifest_comments_and_links(paths):
     assert all(comment for (comment,) in [*columns, *((comment,) for _, comment in comments)])
 
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["schema_version"] == "2.2"
+    assert manifest["schema_version"] == "2.3"
+    assert manifest["made_current"] is True
+    assert manifest["switches"] == []
+    assert faults_of(folder, "shop", thorough=True) == []
     assert "major" in manifest["compatibility"]
     assert manifest["source"] == "shop"
     assert manifest["as_of"] == "2024-01-31"
@@ -150,7 +155,7 @@ def test_a_finished_candidate_survives_the_start_of_the_next_run(paths):
     made_from = build(paths, "a")
     judge(paths, made_from, "raw")
     judge(paths, made_from, "release")
-    recover(paths)
+    recover(paths, print)
     assert publish(paths, make_current=True).is_current
     assert read_whole(paths) == "a"
 
@@ -237,7 +242,7 @@ def test_publish_refuses_and_the_former_release_stands(paths, prepare):
     with pytest.raises(GateBlockedError, match=message):
         publish(paths, make_current=True)
     # A run of the publication alone comes after the start of a run.
-    recover(paths)
+    recover(paths, print)
     with pytest.raises(GateBlockedError, match=message):
         publish(paths, make_current=True)
     assert (checksums(paths.published), checksums(paths.state.parent)) == before

@@ -16,9 +16,11 @@ from support.releases import checksums, identity, query, read_whole, release
 from dagster_project import files, warehouse
 from dagster_project.gates import verdicts
 from dagster_project.paths import SourcePaths
-from dagster_project.release import candidate, manifest, publish, state, tables
+from dagster_project.release import candidate, check, links, manifest, publish, state, tables
+from dagster_project.release import recover as recovery
 from dagster_project.release.candidate import candidate_file
-from dagster_project.release.publish import recover, rollback
+from dagster_project.release.publish import rollback
+from dagster_project.release.recover import recover
 from dagster_project.release.state import current_release, list_releases
 
 
@@ -34,7 +36,19 @@ def switch_once(paths: SourcePaths, marker: str) -> None:
 
 
 # What writes, from the release down to the files; what only judges or reads is not among it.
-WRITERS = (candidate, files, manifest, publish, state, tables, verdicts, warehouse)
+WRITERS = (
+    candidate,
+    check,
+    files,
+    links,
+    manifest,
+    publish,
+    recovery,
+    state,
+    tables,
+    verdicts,
+    warehouse,
+)
 FILES = {module.__file__ for module in WRITERS}
 # Statements, so the selects, whose result is assigned, are not among them. Nobody misses the folder
 # that each connection makes for what it may spill.
@@ -94,7 +108,7 @@ def test_killed_at_any_step_the_published_file_is_whole_and_the_next_run_works(
         # Not 1: this run got as far as it should over what the one before had left.
         assert process.exitcode == -signal.SIGKILL
         has_switched.add(found != former)
-        recover(paths)
+        recover(paths, print)
         assert read_whole(paths) == found
         current = paths.current.readlink().name
         switches = query(paths.state, "select release_id from switches order by rowid")
@@ -114,7 +128,7 @@ def test_killed_first_publication(paths):
     first = release(paths, "a")
     paths.state.unlink()
     paths.published_file.unlink()
-    recover(paths)
+    recover(paths, print)
     assert read_whole(paths) == "a"
     assert current_release(paths).release_id == first.release_id
 
@@ -125,15 +139,14 @@ def test_recover_clears_what_was_left(paths):
     (paths.published / ".tmp-current").symlink_to("releases/gone")
     (paths.releases / ".tmp-2024-01-01-abc").mkdir()
     (paths.releases / ".tmp-2024-01-01-abc" / "winback.duckdb").write_text("half")
-    (paths.releases / "2024-01-30-unrecorded").mkdir()
     paths.candidate.mkdir()
     candidate_file(paths).write_text("half")
-    recover(paths)
+    recover(paths, print)
     assert checksums(paths.published) == before
     assert not paths.candidate.exists()
     assert [path.name for path in paths.releases.iterdir()] == [identity("a").release_id]
 
 
 def test_recover_before_anything_was_published(paths):
-    recover(paths)
+    recover(paths, print)
     assert not paths.data_dir.joinpath("published").exists()

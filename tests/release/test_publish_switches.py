@@ -104,6 +104,7 @@ def test_rollback_without_any_release(paths):
     assert current_release(paths) is None
 
 
+@pytest.mark.usefixtures("no_grace")
 def test_prune_keeps_the_last_and_the_current(paths):
     ids = [release(paths, marker, keep=2).release_id for marker in "ab"]
     rollback(paths)
@@ -117,6 +118,7 @@ def test_prune_keeps_the_last_and_the_current(paths):
     assert len(query(paths.state, "from releases")) == 5
 
 
+@pytest.mark.usefixtures("no_grace")
 def test_a_pruned_release_can_be_built_again(paths):
     first = release(paths, "a", keep=1)
     release(paths, "b", keep=1)
@@ -136,6 +138,7 @@ def test_a_pruned_release_can_be_built_again(paths):
     ) == [(4, 4)]
 
 
+@pytest.mark.usefixtures("no_grace")
 def test_as_many_former_releases_as_said_stay_beside_the_current_one(paths):
     ids = [release(paths, marker, keep=3).release_id for marker in "abcde"]
     assert {path.name for path in paths.releases.iterdir()} == set(ids[1:])
@@ -143,6 +146,7 @@ def test_as_many_former_releases_as_said_stay_beside_the_current_one(paths):
         assert rollback(paths).release_id == former
 
 
+@pytest.mark.usefixtures("no_grace")
 def test_releases_of_past_days_push_out_nothing_to_roll_back_to(paths):
     ids = [release(paths, marker, keep=2).release_id for marker in "abc"]
     ids += [release(paths, marker, keep=2, make_current=False).release_id for marker in "defg"]
@@ -150,6 +154,7 @@ def test_releases_of_past_days_push_out_nothing_to_roll_back_to(paths):
     assert [rollback(paths).release_id, rollback(paths).release_id] == [ids[1], ids[0]]
 
 
+@pytest.mark.usefixtures("no_grace")
 def test_readers_see_neither_failure_nor_mixture_during_fifty_switches(paths, tmp_path):
     release(paths, "first")
     stop, started = tmp_path / "stop", tmp_path / "started"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -109,6 +110,15 @@ def checksums(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_symlink() or path.is_file()
     }
+
+
+def write_again(file: Path, content: bytes, *, keep_time: bool = False) -> None:
+    """Write a file of a release anew, as a person or a disk might; by default with a new time."""
+    before = file.stat()
+    file.unlink()
+    file.write_bytes(content)
+    change = 0 if keep_time else 1_000_000_000
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + change))
 
 
 def query(file: Path, sql: str) -> list[tuple]:

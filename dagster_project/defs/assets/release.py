@@ -26,7 +26,7 @@ from dagster_project.release.candidate import (
 from dagster_project.release.identity import code_version
 from dagster_project.release.manifest import churn_backtest
 from dagster_project.release.publish import publish
-from dagster_project.release.state import current_release, find_release
+from dagster_project.release.state import current_release, is_rolled_back
 from dagster_project.warehouse import connect
 
 
@@ -115,9 +115,8 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
         paths, config = source_run.paths, source_run.source
         identity = read_candidate(paths).identity
         former = current_release(paths)
-        built = find_release(paths, identity.release_id)
         is_newer = former is None or identity.as_of >= former.as_of
-        is_unwanted = built is not None and built.is_rolled_back
+        is_unwanted = is_rolled_back(paths, identity.release_id)
         release = publish(
             paths,
             make_current=source_run.is_made_current or (is_newer and not is_unwanted),
