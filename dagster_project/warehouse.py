@@ -4,6 +4,7 @@ Belongs here: opening the files, and the few statements that several layers writ
 stands in the tables is known to the layers that fill them.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from dagster_project.errors import WinbackError
+from dagster_project.errors import WinbackError, first_line
 from dagster_project.files import appearing_whole
 from dagster_project.paths import SourcePaths, setting
 
@@ -23,7 +24,23 @@ MEMORY = Path(":memory:")
 # How DuckDB begins to say so; it has no error of its own for it.
 LOCKED = "Could not set lock on file"
 
+# How it says that a block is not what was written, or not there; nor for that.
+DAMAGED, CUT_OFF = "Corrupt database file", "Could not read enough bytes from file"
+# How it fails over other content than it expects.
+_CONTENT_ERRORS = (
+    duckdb.IOException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+    duckdb.FatalException,
+)
+# Where every DuckDB file has its name.
+_MAGIC_PLACE, _MAGIC = 8, b"DUCK"
+
 Opened = TypeVar("Opened")
+
+
+class DamagedDatabaseError(WinbackError):
+    """A DuckDB file was opened, and a part of it cannot be read."""
 
 
 def engine_settings(paths: SourcePaths) -> dict[str, str]:
@@ -42,6 +59,7 @@ def connect(
 
     Raises:
         WinbackError: another program holds the file open, or it cannot be opened at all.
+        DamagedDatabaseError: a part of what was asked of it cannot be read.
     """
     database = database or paths.warehouse
     if not read_only and database != MEMORY and not database.exists():
@@ -54,9 +72,103 @@ def connect(
         read_only,
     )
     try:
-        yield connection
+        with noticing_damage(paths):
+            yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def noticing_damage(paths: SourcePaths) -> Iterator[None]:
+    """Let the next run look at the whole warehouse after an error that says a part is damaged.
+
+    Raises:
+        DamagedDatabaseError: in place of such an error.
+    """
+    try:
+        yield
+    except (duckdb.Error, WinbackError) as error:
+        # Where dbt or a gate met it, its text is all that is left.
+        text = str(error)
+        is_damaged = DAMAGED in text or (CUT_OFF in text and str(paths.warehouse) in text)
+        if is_damaged or isinstance(error, _CONTENT_ERRORS[1:]):
+            # The run's own error counts for more than the mark.
+            with contextlib.suppress(OSError):
+                paths.doubt.touch()
+        if not is_damaged or isinstance(error, DamagedDatabaseError):
+            raise
+        raise DamagedDatabaseError(
+            f"A part of {paths.warehouse}, or of another database that was read with it, is "
+            f"damaged ({DAMAGED if DAMAGED in text else CUT_OFF}). What is published stands. Run "
+            "again: the next run looks at the whole warehouse and makes it anew from the files if "
+            "need be. If the same is said again: "
+            f"`winback run --source {paths.source} --rebuild-warehouse`."
+        ) from error
+
+
+def fault(paths: SourcePaths, *, reads_all: bool = False) -> str | None:
+    """Return in words why the warehouse's file is of no use; null if it is, or if there is none.
+
+    Args:
+        paths: Folders of the source.
+        reads_all: Read every value, which takes a while, and do not only open the file.
+
+    Raises:
+        WinbackError: it cannot be told: another program holds it open, or nobody may read it.
+    """
+    file = paths.warehouse
+    if not file.exists():
+        return None
+    if not file.is_file():
+        return "is no file"
+    start = _start(file)
+    if start[_MAGIC_PLACE:] != _MAGIC:
+        return "is no DuckDB file" if start else "is empty"
+    try:
+        with connect(paths, read_only=True) as connection:
+            if reads_all:
+                _read_all(connection)
+    except (WinbackError, duckdb.Error) as error:
+        cause = error.__cause__ if isinstance(error, WinbackError) else error
+        if isinstance(cause, duckdb.Error) and _is_of_content(cause):
+            return f"cannot be read by DuckDB {duckdb.__version__}: {first_line(str(cause))}"
+        if isinstance(error, WinbackError):
+            raise
+        raise WinbackError(f"{file} cannot be read: {first_line(str(error))}") from error
+    return None
+
+
+def _start(file: Path) -> bytes:
+    """Return the start of a database's file, after seeing that the system lets it be read."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            wal_of(file).open("rb").close()
+        with file.open("rb") as stream:
+            return stream.read(_MAGIC_PLACE + len(_MAGIC))
+    except OSError as error:
+        raise WinbackError(f"{error.filename} cannot be read: {error.strerror}.") from error
+
+
+def _is_of_content(error: duckdb.Error) -> bool:
+    # Of a damaged block DuckDB throws what no other error is.
+    return type(error) is duckdb.Error or (
+        isinstance(error, _CONTENT_ERRORS) and LOCKED not in str(error)
+    )
+
+
+def _read_all(connection: duckdb.DuckDBPyConnection) -> None:
+    """Read every value of every table."""
+    tables = connection.execute(
+        "select schema_name, table_name from duckdb_tables() where not internal"
+    ).fetchall()
+    for schema, table in tables:
+        name = f"{identifier(schema)}.{identifier(table)}"
+        connection.execute(f"select bit_xor(hash(one)) from {name} as one").fetchone()
+
+
+def wal_of(database: Path) -> Path:
+    """Return the file in which DuckDB keeps what it has not written into a database yet."""
+    return database.with_name(f"{database.name}.wal")
 
 
 def create(database: Path) -> None:
@@ -93,9 +205,9 @@ def _patiently(open_: Callable[[], Opened], database: Path, read_only: bool) -> 
     while True:
         try:
             return open_()
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
             if LOCKED not in str(error):
-                raise WinbackError(f"cannot open {database}: {error}") from error
+                raise WinbackError(f"cannot open {database}: {first_line(str(error))}") from error
             if time.monotonic() > deadline:
                 raise WinbackError(_kept(database, read_only)) from error
             time.sleep(0.1)

@@ -11,7 +11,7 @@ import duckdb
 from dagster_project.files import file_hash
 from dagster_project.release.candidate import RELEASE_FILE, Candidate
 
-SCHEMA_VERSION = "2.2"
+SCHEMA_VERSION = "2.3"
 COMPATIBILITY = (
     "The minor number rises when tables or columns are added, the major number when anything is "
     "removed, renamed or changes its type or meaning. A reader of 2.0 can read every 2.x."
@@ -47,6 +47,8 @@ def manifest(
         "fingerprint": identity.fingerprint,
         "input_fingerprint": identity.input_fingerprint,
         "settings_fingerprint": identity.settings_fingerprint,
+        # Tells which key the pseudonyms were made with, and nothing else of it.
+        "pseudonym_key": candidate.pseudonym_key,
         "currency": candidate.currency,
         "settings": candidate.settings,
         "feed": candidate.feed,
