@@ -34,7 +34,7 @@ CONTENTS = "backup.json"
 # In the file, the source's own YAML and the folder of all else.
 SOURCE, STATE = "source.yml", "state/"
 # Of the state's folder: what is only for the moment, or was put aside.
-_LEFT_OUT = re.compile(r"\..*|replaced-.*|.*\.lock")
+_LEFT_OUT = re.compile(r"\..*|replaced-.*|.*\.(lock|wal)")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # Tables of the state that only grow.
 _HISTORY = ("releases", "switches")
@@ -50,7 +50,7 @@ class Backup:
 
     def file(self, name: str) -> Path:
         """Return where a file of the backup is now."""
-        return self.folder / name.replace("/", "-")
+        return self.folder / name
 
 
 def back_up(paths: SourcePaths, file: Path) -> list[str]:
@@ -66,10 +66,10 @@ def back_up(paths: SourcePaths, file: Path) -> list[str]:
         raise WinbackError(f"{file} is there already; a backup takes no file's place. Name another")
     if not file.parent.is_dir():
         raise WinbackError(f"The folder {file.parent} is not there; make it, or name another.")
+    _complete_state(paths)
     parts = {f"{STATE}{one.name}": one for one in _state_files(paths)}
     if not parts:
         raise WinbackError(f"There is nothing to back up: {paths.source} has no state yet.")
-    _require_readable(paths)
     if _own_yaml(paths).is_file():
         parts[SOURCE] = _own_yaml(paths)
     contents = {
@@ -116,23 +116,21 @@ def restore(paths: SourcePaths, file: Path) -> list[str]:
         said = [f"{file} is a backup of {paths.source} of {backup.made_at}."]
         # Refused before anything is moved.
         is_key_wanted = _is_key_wanted(paths, file, wanted.get(paths.pseudonym_key.name))
-        names = [name for name in wanted if name.startswith(paths.state.name)]
-        if paths.state.name in wanted and not _knows_all(paths, wanted):
-            replaced.keep(*paths.state.parent.glob(f"{paths.state.name}*"))
-            # A log of what stood there belongs to nothing any more.
-            delete(wal_of(paths.state))
-            said += [_put(wanted[name], paths.state.parent / name) for name in reversed(names)]
-        elif paths.state.name in wanted:
-            said.append(f"{paths.state} knows all that the backup does; left as it is.")
         for name, part in wanted.items():
             present = paths.state.parent / name
-            if name in names:
-                continue
-            if is_key_wanted if name == paths.pseudonym_key.name else not present.exists():
-                replaced.keep(present)
-                said.append(_put(part, present))
+            if name == paths.state.name:
+                is_wanted, why = not _knows_all(paths, part), "knows all that the backup does"
+            elif name == paths.pseudonym_key.name:
+                is_wanted, why = is_key_wanted, "is as in the backup"
             else:
-                said.append(f"{present} is there; left as it is.")
+                is_wanted, why = not present.exists(), "is there"
+            if not is_wanted:
+                said.append(f"{present} {why}; left as it is.")
+                continue
+            replaced.keep(present, wal_of(present))
+            # A log of what stood there belongs to nothing any more.
+            delete(wal_of(present))
+            said.append(_put(part, present))
         if SOURCE in backup.names:
             said.append(_put_yaml(paths, backup.file(SOURCE), file))
     if replaced.names:
@@ -168,7 +166,8 @@ def _unpacked(paths: SourcePaths, file: Path) -> Iterator[Backup]:
                     f"{file} is a backup of {contents['source']}, not of {paths.source}; "
                     f"name its source: `winback restore {file} --source {contents['source']}`."
                 )
-            folder.mkdir(parents=True, mode=0o700)
+            for made in (folder, folder / STATE):
+                made.mkdir(parents=True, mode=0o700)
             backup = Backup(contents["made_at"], folder, tuple(contents["files"]))
             for name, member in members.items():
                 stream = archive.extractfile(member)
@@ -206,11 +205,8 @@ def _contents(
     members: dict[str, tarfile.TarInfo] = {}
     for member in archive.getmembers()[1:]:
         plain = member.name.removeprefix(STATE)
-        is_known = member.name == SOURCE or (
-            member.name.startswith(STATE)
-            and _NAME.fullmatch(plain)
-            and not _LEFT_OUT.fullmatch(plain)
-        )
+        is_state = member.name.startswith(STATE) and _NAME.fullmatch(plain)
+        is_known = member.name == SOURCE or (is_state and not _LEFT_OUT.fullmatch(plain))
         if not (is_known and member.isreg() and sizes.get(member.name) == member.size):
             raise WinbackError(f"{file} holds what no backup does: {member.name!r}; not restored.")
         if member.name in members:
@@ -250,16 +246,10 @@ def _is_key_wanted(paths: SourcePaths, file: Path, part: Path | None) -> bool:
     return present is None or is_other
 
 
-def _knows_all(paths: SourcePaths, wanted: Mapping[str, Path]) -> bool:
+def _knows_all(paths: SourcePaths, given: Path) -> bool:
     """Return whether the present state can be read and has all that a backup's has."""
     if not paths.state.exists():
         return False
-    folder = wanted[paths.state.name].parent
-    given = folder / paths.state.name
-    # Beside its log, under its own name, DuckDB reads both.
-    for name in (given.name, wal_of(given).name):
-        if name in wanted:
-            wanted[name].rename(folder / name)
     with connect(paths, MEMORY) as con:
         attach(con, given, "given", read_only=True)
         try:
@@ -272,11 +262,12 @@ def _knows_all(paths: SourcePaths, wanted: Mapping[str, Path]) -> bool:
             return False
 
 
-def _require_readable(paths: SourcePaths) -> None:
-    """Let no backup of a damaged state pass for one."""
+def _complete_state(paths: SourcePaths) -> None:
+    """Let the state's file hold all of it, without a log beside it; a damaged one is no backup."""
     if paths.state.exists():
         with connect(paths, MEMORY) as con:
-            attach(con, paths.state, "state", read_only=True)
+            attach(con, paths.state, "state")
+            con.execute("checkpoint state")
 
 
 def _state_files(paths: SourcePaths) -> list[Path]:
@@ -290,9 +281,12 @@ def _own_yaml(paths: SourcePaths) -> Path:
 
 
 def _put(part: Path, target: Path) -> str:
-    with appearing_whole(target, mode=0o600) as temporary, part.open("rb") as stream:
-        with temporary.open("wb") as made:
-            shutil.copyfileobj(stream, made)
+    with (
+        appearing_whole(target, mode=0o600) as temporary,
+        part.open("rb") as stream,
+        temporary.open("wb") as made,
+    ):
+        shutil.copyfileobj(stream, made)
     return f"{target} is that of the backup."
 
 
