@@ -126,8 +126,10 @@ def fault(paths: SourcePaths, *, reads_all: bool = False) -> str | None:
         return "is no DuckDB file" if start else "is empty"
     try:
         with connect(paths, read_only=True) as connection:
+            if not wal_of(file).exists() and _is_cut_off(connection, file):
+                return "is cut off"
             if reads_all:
-                _read_all(connection)
+                read_all(connection)
     except (WinbackError, duckdb.Error) as error:
         cause = error.__cause__ if isinstance(error, WinbackError) else error
         if isinstance(cause, duckdb.Error) and _is_of_content(cause):
@@ -136,6 +138,25 @@ def fault(paths: SourcePaths, *, reads_all: bool = False) -> str | None:
             raise
         raise WinbackError(f"{file} cannot be read: {first_line(str(error))}") from error
     return None
+
+
+def _is_cut_off(connection: duckdb.DuckDBPyConnection, file: Path) -> bool:
+    """Return whether a file is shorter than its blocks."""
+    (size,) = connection.execute(
+        "select block_size * total_blocks from pragma_database_size() "
+        "where database_name = current_database()"
+    ).fetchone()
+    return file.stat().st_size < size
+
+
+def read_all(connection: duckdb.DuckDBPyConnection) -> None:
+    """Read every value of every table of the files that are open, to see that they can be."""
+    tables = connection.execute(
+        "select database_name, schema_name, table_name from duckdb_tables() where not internal"
+    ).fetchall()
+    for names in tables:
+        table = ".".join(map(identifier, names))
+        connection.execute(f"select bit_xor(hash(one)) from {table} as one").fetchone()
 
 
 def _start(file: Path) -> bytes:
@@ -154,16 +175,6 @@ def _is_of_content(error: duckdb.Error) -> bool:
     return type(error) is duckdb.Error or (
         isinstance(error, _CONTENT_ERRORS) and LOCKED not in str(error)
     )
-
-
-def _read_all(connection: duckdb.DuckDBPyConnection) -> None:
-    """Read every value of every table."""
-    tables = connection.execute(
-        "select schema_name, table_name from duckdb_tables() where not internal"
-    ).fetchall()
-    for schema, table in tables:
-        name = f"{identifier(schema)}.{identifier(table)}"
-        connection.execute(f"select bit_xor(hash(one)) from {name} as one").fetchone()
 
 
 def wal_of(database: Path) -> Path:

@@ -27,7 +27,7 @@ from dagster_project.loading.pseudonyms import KEY, fingerprint, read_key
 from dagster_project.paths import SourcePaths
 from dagster_project.release.ready import last_release, raw_has_pseudonyms, read_raw, recorded_keys
 from dagster_project.release.ready import stamp as moment
-from dagster_project.warehouse import MEMORY, attach, connect, utc_now, wal_of
+from dagster_project.warehouse import MEMORY, attach, connect, read_all, utc_now, wal_of
 
 FORMAT = 1
 CONTENTS = "backup.json"
@@ -268,6 +268,7 @@ def _complete_state(paths: SourcePaths) -> None:
         with connect(paths, MEMORY) as con:
             attach(con, paths.state, "state")
             con.execute("checkpoint state")
+            read_all(con)
 
 
 def _state_files(paths: SourcePaths) -> list[Path]:

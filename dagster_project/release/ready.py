@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from dagster_project.config.source import Source
-from dagster_project.errors import ConfigurationError, WinbackError
+from dagster_project.errors import ConfigurationError, WinbackError, first_line
 from dagster_project.files import delete
 from dagster_project.loading.files import present_files
 from dagster_project.loading.pseudonyms import (
@@ -30,6 +30,7 @@ from dagster_project.paths import SourcePaths
 from dagster_project.release.manifest import read_manifest
 from dagster_project.warehouse import (
     MEMORY,
+    DamagedDatabaseError,
     attach,
     connect,
     create_table,
@@ -110,9 +111,18 @@ def make_ready(
         )
     last = last_release(paths)
     damage = fault(paths, reads_all=paths.doubt.exists())
-    if last is not None and not paths.warehouse.exists():
-        damage = "is missing"
-    raw = read_raw(paths, last)
+    if not paths.warehouse.exists():
+        if paths.warehouse.is_symlink():
+            raise WinbackError(
+                f"{paths.warehouse} is a link to {paths.warehouse.readlink()}, which is not there. "
+                "Mount its disk, or delete the link and run again."
+            )
+        damage = "is missing" if last is not None else None
+    raw = None
+    try:
+        raw = read_raw(paths, last)
+    except DamagedDatabaseError as error:
+        damage = damage or f"cannot be read: {first_line(str(error.__cause__))}"
     if not new_pseudonyms and source.pseudonymise_ids != "never":
         require_key(paths, raw, last)
     if damage is None:
@@ -162,17 +172,20 @@ def last_release(paths: SourcePaths) -> LastRelease | None:
 
 
 def read_raw(paths: SourcePaths, last: LastRelease | None) -> Raw | None:
-    """Return what the warehouse says of itself; null if there is none or it cannot be read."""
-    if not paths.warehouse.is_file():
+    """Return what the warehouse says of itself; null if there is none or it cannot be opened.
+
+    Raises:
+        DamagedDatabaseError: it can be opened, but what it says of itself cannot be read.
+    """
+    if fault(paths) or not paths.warehouse.exists():
         return None
-    with contextlib.suppress(WinbackError, duckdb.Error), connect(paths, read_only=True) as con:
+    with connect(paths, read_only=True) as con:
         loads = _read(con, f"select {_FILES} from raw.loads")
         knows_release = last is not None and any(
             _read(con, f"select 1 from audit.{table} where {column} = ?", last.release_id)
             for table, column in (("verdicts", "subject"), ("rebuilt", "release_id"))
         )
         return Raw(_loaded(loads), noted_fingerprint(con), knows_release)
-    return None
 
 
 def recorded_keys(raw: Raw | None, last: LastRelease | None) -> frozenset[str]:
@@ -262,7 +275,7 @@ def gone_files(
             newer[name] -= 1
             if newer[name] < 0:
                 gone.append(file)
-    return gone
+    return sorted(gone, key=lambda one: (one.table, one.name))
 
 
 def stamp() -> str:
