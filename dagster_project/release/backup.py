@@ -159,6 +159,13 @@ def _unpacked(paths: SourcePaths, file: Path) -> Iterator[Backup]:
     folder = paths.state.parent / f"{TEMPORARY}restore"
     delete(folder)
     try:
+        yield _unpack(paths, file, folder)
+    finally:
+        delete(folder)
+
+
+def _unpack(paths: SourcePaths, file: Path, folder: Path) -> Backup:
+    try:
         with tarfile.open(file, "r:gz") as archive:
             contents, members = _contents(archive, file)
             if contents["source"] != paths.source:
@@ -170,18 +177,20 @@ def _unpacked(paths: SourcePaths, file: Path) -> Iterator[Backup]:
                 made.mkdir(parents=True, mode=0o700)
             backup = Backup(contents["made_at"], folder, tuple(contents["files"]))
             for name, member in members.items():
-                stream = archive.extractfile(member)
                 with backup.file(name).open("xb") as target:
-                    shutil.copyfileobj(stream, target)
+                    shutil.copyfileobj(archive.extractfile(member), target)
                 if file_hash(backup.file(name)) != contents["files"][name]["sha256"]:
                     raise WinbackError(f"{file} is damaged: {name} is not what was backed up.")
-        yield backup
+            return backup
     except FileNotFoundError as error:
         raise WinbackError(f"The file {error.filename} is missing.") from error
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise WinbackError(f"{file} is no backup of winback, or is damaged: {error}.") from error
-    finally:
-        delete(folder)
+    except OSError as error:
+        # Also where there is no room to unpack it.
+        raise WinbackError(
+            f"{error.filename or file} cannot be used: {error.strerror or error}."
+        ) from error
 
 
 def _contents(

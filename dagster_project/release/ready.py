@@ -371,7 +371,7 @@ def _recorded(paths: SourcePaths) -> list[tuple[datetime, str, Any]]:
     query = "select published_at, release_id, inputs from state.main.releases"
     with contextlib.suppress(WinbackError), connect(paths, MEMORY) as con:
         attach(con, paths.state, "state", read_only=True)
-        found = _read(con, f"{query} order by published_at desc, release_id desc limit 1")
+        found = _read(con, f"{query} where published_at is not null order by all desc limit 1")
         return [tuple(one.values()) for one in found]
     return []
 
