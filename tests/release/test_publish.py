@@ -67,11 +67,12 @@ def test_publish_writes_file_parquet_manifest_comments_and_links(paths):
     assert all(comment for (comment,) in [*columns, *((comment,) for _, comment in comments)])
 
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["schema_version"] == "2.2"
+    assert manifest["schema_version"] == "2.3"
     assert "major" in manifest["compatibility"]
     assert manifest["source"] == "shop"
     assert manifest["as_of"] == "2024-01-31"
     assert manifest["currency"] == "EUR"
+    assert manifest["pseudonym_key"] == "key-a"
     assert manifest["feed"] == {"days_without_data": 4}
     assert manifest["settings"] == {"lost_days": 183}
     assert manifest["code_version"] == made_from.code.text

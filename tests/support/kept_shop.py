@@ -1,5 +1,6 @@
 """A small source with its warehouse on disk and a release's manifest, for what runs stand on."""
 
+import contextlib
 import json
 import shutil
 import struct
@@ -26,6 +27,7 @@ FILES = {
 }
 # Where a DuckDB file has its two headers, and in each its own version.
 HEADERS, VERSION = (4096, 8192), 56
+FIRST_BLOCK, BLOCK = 12_288, 262_144
 
 
 class KeptShop(Shop):
@@ -102,6 +104,20 @@ def flip(file: Path, place: int) -> None:
     content = bytearray(file.read_bytes())
     content[place] ^= 0xFF
     file.write_bytes(content)
+
+
+def damage_block(file: Path, query: str) -> None:
+    """Change a byte of a DuckDB file that can be opened all the same, until a query reads it."""
+    whole = file.read_bytes()
+    for place in range(FIRST_BLOCK + 99, len(whole), BLOCK):
+        flip(file, place)
+        with contextlib.suppress(duckdb.Error), duckdb.connect(str(file), read_only=True) as con:
+            try:
+                con.execute(query).fetchall()
+            except duckdb.Error:
+                return
+        file.write_bytes(whole)
+    raise AssertionError("no block is read by the query alone")
 
 
 def make_later(file: Path) -> None:
