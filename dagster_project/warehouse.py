@@ -133,7 +133,8 @@ def fault(paths: SourcePaths, *, reads_all: bool = False) -> str | None:
     except (WinbackError, duckdb.Error) as error:
         cause = error.__cause__ if isinstance(error, WinbackError) else error
         if isinstance(cause, duckdb.Error) and _is_of_content(cause):
-            return f"cannot be read by DuckDB {duckdb.__version__}: {first_line(str(cause))}"
+            said = first_line(str(cause)).rstrip(".")
+            return f"cannot be read by DuckDB {duckdb.__version__}: {said}"
         if isinstance(error, WinbackError):
             raise
         raise WinbackError(f"{file} cannot be read: {first_line(str(error))}") from error

@@ -122,7 +122,7 @@ def make_ready(
     try:
         raw = read_raw(paths, last)
     except DamagedDatabaseError as error:
-        damage = damage or f"cannot be read: {first_line(str(error.__cause__))}"
+        damage = damage or f"cannot be read: {first_line(str(error.__cause__)).rstrip('.')}"
     if not new_pseudonyms and source.pseudonymise_ids != "never":
         require_key(paths, raw, last)
     if damage is None:
@@ -147,8 +147,12 @@ def make_ready(
     with connect(paths) as connection:
         prepare_raw(connection)
         if new_pseudonyms:
-            key = make_key(paths)
-            insert(connection, "raw.pseudonym_key", {"fingerprint": fingerprint(key)})
+            key = fingerprint(make_key(paths))
+            say("A new key of pseudonyms is made: customers whose ids are pseudonyms get others.")
+        else:
+            key = raw.key if raw else None
+        if key is not None:
+            insert(connection, "raw.pseudonym_key", {"fingerprint": key})
         if last is not None:
             _note_known(connection, last.release_id)
     say(
@@ -342,9 +346,13 @@ def _listed(files: Sequence[LoadedFile]) -> str:
     more = f" and {len(names) - NAMED_FILES} more" if len(names) > NAMED_FILES else ""
     lines = sum(file.row_count for file in files)
     return (
-        f"{len(names)} {'file' if len(names) == 1 else 'files'} with {lines:,} lines "
+        f"{_counted('file', len(names))} with {_counted('line', lines)} "
         f"({', '.join(names[:NAMED_FILES])}{more})"
     )
+
+
+def _counted(word: str, count: int) -> str:
+    return f"{count:,} {word if count == 1 else f'{word}s'}"
 
 
 def _are(files: Sequence[LoadedFile]) -> str:
@@ -384,8 +392,8 @@ def _loaded(inputs: Iterable[Mapping[str, Any]]) -> tuple[LoadedFile, ...]:
 
 
 def _read(con: duckdb.DuckDBPyConnection, query: str, *parameters: str) -> list[dict[str, Any]]:
-    """Return what a query gives; nothing if its table is not there yet."""
+    """Return what a query gives; nothing if its table, or a column of it, is not there yet."""
     try:
         return rows(con, query, parameters)
-    except duckdb.CatalogException:
+    except (duckdb.CatalogException, duckdb.BinderException):
         return []

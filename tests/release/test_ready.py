@@ -235,7 +235,7 @@ def test_an_older_warehouse_publishes_no_less_than_there_was(shop: KeptShop) -> 
     # As long as the files are there it is brought up to date as any other.
     assert shop.ready() == []
     (shop.paths.landing / "apr.csv").unlink()
-    with pytest.raises(WinbackError, match=r"r2.*1 file with 1 lines \(apr\.csv\)"):
+    with pytest.raises(WinbackError, match=r"r2.*1 file with 1 line \(apr\.csv\)"):
         shop.ready()
     # What the older one holds of gone files is no loss.
     shop.put("apr.csv", lines("d,2024-04-02,1"))
@@ -368,6 +368,14 @@ def test_the_last_resort_gives_every_pseudonym_another_id(shop: KeptShop) -> Non
     shop.paths.pseudonym_key.write_text(key)
     with pytest.raises(WinbackError, match="is another one"):
         shop.ready()
+
+
+def test_new_pseudonyms_outlive_a_warehouse_made_anew_before_they_are_published(
+    shop: KeptShop,
+) -> None:
+    shop.ready(new_pseudonyms=True)
+    shop.ready(rebuild=True)
+    assert shop.ready() == []
 
 
 def test_a_key_that_is_given_up_is_kept(shop: KeptShop) -> None:
