@@ -89,7 +89,7 @@ def noticing_damage(paths: SourcePaths) -> Iterator[None]:
         yield
     except (duckdb.Error, WinbackError) as error:
         # Where dbt or a gate met it, its text is all that is left.
-        text = str(error)
+        text = "\n".join(_texts(error))
         is_damaged = DAMAGED in text or (CUT_OFF in text and str(paths.warehouse) in text)
         if is_damaged or isinstance(error, _CONTENT_ERRORS[1:]):
             # The run's own error counts for more than the mark.
@@ -104,6 +104,13 @@ def noticing_damage(paths: SourcePaths) -> Iterator[None]:
             "need be. If the same is said again: "
             f"`winback run --source {paths.source} --rebuild-warehouse`."
         ) from error
+
+
+def _texts(error: BaseException | None) -> Iterator[str]:
+    """Yield what an error says, and what those say that it was raised from."""
+    while error is not None:
+        yield str(error)
+        error = error.__cause__
 
 
 def fault(paths: SourcePaths, *, reads_all: bool = False) -> str | None:
