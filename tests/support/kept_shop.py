@@ -106,6 +106,26 @@ def flip(file: Path, place: int) -> None:
     file.write_bytes(content)
 
 
+def cut(file: Path) -> None:
+    """Let a file have lost its second half."""
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def make_folder(file: Path) -> None:
+    """Let a folder stand in a file's place."""
+    file.unlink()
+    file.mkdir()
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Return what is in a folder, but for what is there for the moment and the mark of a doubt."""
+    return {
+        path.name: path.read_bytes() if path.is_file() else None
+        for path in folder.iterdir()
+        if path.name not in ("spill", "damaged")
+    }
+
+
 def damage_block(file: Path, query: str) -> None:
     """Change a byte of a DuckDB file that can be opened all the same, until a query reads it."""
     whole = file.read_bytes()
