@@ -26,6 +26,8 @@ LOCKED = "Could not set lock on file"
 
 # How it says that a block is not what was written, or not there; nor for that.
 DAMAGED, CUT_OFF = "Corrupt database file", "Could not read enough bytes from file"
+# In words for a person, which may be all that a step has kept of it.
+DAMAGED_IN_WORDS = "is damaged, or was written by another version of DuckDB"
 # How it fails over other content than it expects.
 _CONTENT_ERRORS = (
     duckdb.IOException,
@@ -90,7 +92,9 @@ def noticing_damage(paths: SourcePaths) -> Iterator[None]:
     except (duckdb.Error, WinbackError) as error:
         # Where dbt or a gate met it, its text is all that is left.
         text = "\n".join(_texts(error))
-        is_damaged = DAMAGED in text or (CUT_OFF in text and str(paths.warehouse) in text)
+        # A file of the landing folder can be cut off, too.
+        is_named = str(paths.warehouse) in text
+        is_damaged = DAMAGED in text or (is_named and CUT_OFF in text) or DAMAGED_IN_WORDS in text
         if is_damaged or isinstance(error, _CONTENT_ERRORS[1:]):
             # The run's own error counts for more than the mark.
             with contextlib.suppress(OSError):
@@ -99,9 +103,8 @@ def noticing_damage(paths: SourcePaths) -> Iterator[None]:
             raise
         raise DamagedDatabaseError(
             f"A part of {paths.warehouse}, or of another database that was read with it, is "
-            f"damaged ({DAMAGED if DAMAGED in text else CUT_OFF}). What is published stands. Run "
-            "again: the next run looks at the whole warehouse and makes it anew from the files if "
-            "need be. If the same is said again: "
+            "damaged. What is published stands. Run again: the next run looks at the whole "
+            "warehouse and makes it anew from the files if need be. If the same is said again: "
             f"`winback run --source {paths.source} --rebuild-warehouse`."
         ) from error
 

@@ -157,7 +157,7 @@ def test_a_damaged_block_is_found_when_it_is_read_and_mended_by_the_next_run(
     flip(shop.paths.warehouse, size // 2)
     assert shop.ready() == []
     with (
-        pytest.raises(DamagedDatabaseError, match=r"warehouse\.duckdb.* is damaged .*Run again"),
+        pytest.raises(DamagedDatabaseError, match=r"warehouse\.duckdb.* is damaged\..*Run again"),
         connect(shop.paths, read_only=True) as connection,
     ):
         warehouse.read_all(connection)
