@@ -74,15 +74,17 @@ def connect(
         read_only,
     )
     try:
-        with noticing_damage(paths):
-            yield connection
+        yield connection
+    except duckdb.Error as error:
+        _notice_damage(paths, error, _files_of(connection) or [database])
+        raise
     finally:
         connection.close()
 
 
 @contextmanager
 def noticing_damage(paths: SourcePaths) -> Iterator[None]:
-    """Let the next run look at the whole warehouse after an error that says a part is damaged.
+    """Let the next run look at the whole warehouse if a step that read it fails over a damage.
 
     Raises:
         DamagedDatabaseError: in place of such an error.
@@ -90,23 +92,49 @@ def noticing_damage(paths: SourcePaths) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, WinbackError) as error:
-        # Where dbt or a gate met it, its text is all that is left.
-        text = "\n".join(_texts(error))
-        # A file of the landing folder can be cut off, too.
-        is_named = str(paths.warehouse) in text
-        is_damaged = DAMAGED in text or (is_named and CUT_OFF in text) or DAMAGED_IN_WORDS in text
-        if is_damaged or isinstance(error, _CONTENT_ERRORS[1:]):
-            # The run's own error counts for more than the mark.
-            with contextlib.suppress(OSError):
-                paths.doubt.touch()
-        if not is_damaged or isinstance(error, DamagedDatabaseError):
-            raise
-        raise DamagedDatabaseError(
-            f"A part of {paths.warehouse}, or of another database that was read with it, is "
-            "damaged. What is published stands. Run again: the next run looks at the whole "
-            "warehouse and makes it anew from the files if need be. If the same is said again: "
-            f"`winback run --source {paths.source} --rebuild-warehouse`."
-        ) from error
+        _notice_damage(paths, error, [paths.warehouse])
+        raise
+
+
+def _notice_damage(paths: SourcePaths, error: Exception, files: Sequence[Path]) -> None:
+    """Mark the warehouse for a closer look if an error can be that of a damage of it.
+
+    Raises:
+        DamagedDatabaseError: the error says that one of the files is damaged.
+    """
+    # Where dbt or a gate met it, its text is all that is left.
+    text = "\n".join(_texts(error))
+    # A file of the landing folder can be cut off, too.
+    is_named = any(str(file) in text for file in files)
+    is_damaged = DAMAGED in text or (is_named and CUT_OFF in text) or DAMAGED_IN_WORDS in text
+    if paths.warehouse in files and (is_damaged or isinstance(error, _CONTENT_ERRORS[1:])):
+        # The run's own error counts for more than the mark.
+        with contextlib.suppress(OSError):
+            paths.doubt.touch()
+    if not is_damaged or isinstance(error, DamagedDatabaseError):
+        return
+    way_out = (
+        " Run again: the next run looks at the whole warehouse and makes it anew from the files if "
+        f"need be. If this is said again: `winback run --source {paths.source} "
+        "--rebuild-warehouse`."
+        if paths.warehouse in files
+        else ""
+    )
+    raise DamagedDatabaseError(
+        f"A part of {' or '.join(map(str, files))} is damaged. What is published stands.{way_out}"
+    ) from error
+
+
+def _files_of(connection: duckdb.DuckDBPyConnection) -> list[Path]:
+    """Return the files that a connection has open, as far as it still tells."""
+    try:
+        found = connection.execute(
+            "select path from duckdb_databases() where not internal and path is not null "
+            "order by path"
+        ).fetchall()
+    except duckdb.Error:
+        return []
+    return [Path(path) for (path,) in found]
 
 
 def _texts(error: BaseException | None) -> Iterator[str]:
