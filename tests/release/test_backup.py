@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 from support.kept_shop import KeptShop, flip, kept_shop
 from support.shop import winback
@@ -159,9 +160,9 @@ def test_a_backup_without_the_key_says_so(shop: KeptShop, tmp_path: Path) -> Non
 
 def test_what_is_left_of_a_kill_is_in_the_backup(shop: KeptShop, tmp_path: Path) -> None:
     # What was committed and not yet written into the file itself.
-    with open_state(shop.paths) as con:
+    with duckdb.connect(str(shop.paths.state)) as con:
         con.execute("set checkpoint_threshold = '1GB'")
-        con.execute("insert into state.main.releases (release_id) values ('r9')")
+        con.execute("insert into releases (release_id) values ('r9')")
         log = shop.paths.state.with_name("state.duckdb.wal")
         shutil.copy(shop.paths.state, tmp_path / "state.duckdb")
         shutil.copy(log, tmp_path / "state.duckdb.wal")
