@@ -58,6 +58,11 @@ class SourcePaths:
         return self.warehouse_dir / "spill"
 
     @property
+    def doubt(self) -> Path:
+        """Mark that a part of the warehouse could not be read: the next run looks at all of it."""
+        return self.warehouse_dir / "damaged"
+
+    @property
     def lock(self) -> Path:
         """File whose lock is held by the one run that works on the source."""
         return self.warehouse_dir / "run.lock"

@@ -4,6 +4,7 @@ Belongs here: opening the files, and the few statements that several layers writ
 stands in the tables is known to the layers that fill them.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from dagster_project.errors import WinbackError
+from dagster_project.errors import WinbackError, first_line
 from dagster_project.files import appearing_whole
 from dagster_project.paths import SourcePaths, setting
 
@@ -23,7 +24,25 @@ MEMORY = Path(":memory:")
 # How DuckDB begins to say so; it has no error of its own for it.
 LOCKED = "Could not set lock on file"
 
+# How it says that a block is not what was written, or not there; nor for that.
+DAMAGED, CUT_OFF = "Corrupt database file", "Could not read enough bytes from file"
+# In words for a person, which may be all that a step has kept of it.
+DAMAGED_IN_WORDS = "is damaged, or was written by another version of DuckDB"
+# How it fails over other content than it expects.
+_CONTENT_ERRORS = (
+    duckdb.IOException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+    duckdb.FatalException,
+)
+# Where every DuckDB file has its name.
+_MAGIC_PLACE, _MAGIC = 8, b"DUCK"
+
 Opened = TypeVar("Opened")
+
+
+class DamagedDatabaseError(WinbackError):
+    """A DuckDB file was opened, and a part of it cannot be read."""
 
 
 def engine_settings(paths: SourcePaths) -> dict[str, str]:
@@ -42,6 +61,7 @@ def connect(
 
     Raises:
         WinbackError: another program holds the file open, or it cannot be opened at all.
+        DamagedDatabaseError: a part of what was asked of it cannot be read.
     """
     database = database or paths.warehouse
     if not read_only and database != MEMORY and not database.exists():
@@ -55,8 +75,150 @@ def connect(
     )
     try:
         yield connection
+    except duckdb.Error as error:
+        _notice_damage(paths, error, _files_of(connection) or [database])
+        raise
     finally:
         connection.close()
+
+
+@contextmanager
+def noticing_damage(paths: SourcePaths) -> Iterator[None]:
+    """Let the next run look at the whole warehouse if a step that read it fails over a damage.
+
+    Raises:
+        DamagedDatabaseError: in place of such an error.
+    """
+    try:
+        yield
+    except (duckdb.Error, WinbackError) as error:
+        _notice_damage(paths, error, [paths.warehouse])
+        raise
+
+
+def _notice_damage(paths: SourcePaths, error: Exception, files: Sequence[Path]) -> None:
+    """Mark the warehouse for a closer look if an error can be that of a damage of it.
+
+    Raises:
+        DamagedDatabaseError: the error says that one of the files is damaged.
+    """
+    # Where dbt or a gate met it, its text is all that is left.
+    text = "\n".join(_texts(error))
+    # A file of the landing folder can be cut off, too.
+    is_named = any(str(file) in text for file in files)
+    is_damaged = DAMAGED in text or (is_named and CUT_OFF in text) or DAMAGED_IN_WORDS in text
+    if paths.warehouse in files and (is_damaged or isinstance(error, _CONTENT_ERRORS[1:])):
+        # The run's own error counts for more than the mark.
+        with contextlib.suppress(OSError):
+            paths.doubt.touch()
+    if not is_damaged or isinstance(error, DamagedDatabaseError):
+        return
+    way_out = (
+        " Run again: the next run looks at the whole warehouse and makes it anew from the files if "
+        f"need be. If this is said again: `winback run --source {paths.source} "
+        "--rebuild-warehouse`."
+        if paths.warehouse in files
+        else ""
+    )
+    raise DamagedDatabaseError(
+        f"A part of {' or '.join(map(str, files))} is damaged. What is published stands.{way_out}"
+    ) from error
+
+
+def _files_of(connection: duckdb.DuckDBPyConnection) -> list[Path]:
+    """Return the files that a connection has open, as far as it still tells."""
+    try:
+        found = connection.execute(
+            "select path from duckdb_databases() where not internal and path is not null "
+            "order by path"
+        ).fetchall()
+    except duckdb.Error:
+        return []
+    return [Path(path) for (path,) in found]
+
+
+def _texts(error: BaseException | None) -> Iterator[str]:
+    """Yield what an error says, and what those say that it was raised from."""
+    while error is not None:
+        yield str(error)
+        error = error.__cause__
+
+
+def fault(paths: SourcePaths, *, reads_all: bool = False) -> str | None:
+    """Return in words why the warehouse's file is of no use; null if it is, or if there is none.
+
+    Args:
+        paths: Folders of the source.
+        reads_all: Read every value, which takes a while, and do not only open the file.
+
+    Raises:
+        WinbackError: it cannot be told: another program holds it open, or nobody may read it.
+    """
+    file = paths.warehouse
+    if not file.exists():
+        return None
+    if not file.is_file():
+        return "is no file"
+    start = _start(file)
+    if start[_MAGIC_PLACE:] != _MAGIC:
+        return "is no DuckDB file" if start else "is empty"
+    try:
+        with connect(paths, read_only=True) as connection:
+            if not wal_of(file).exists() and _is_cut_off(connection, file):
+                return "is cut off"
+            if reads_all:
+                read_all(connection)
+    except (WinbackError, duckdb.Error) as error:
+        cause = error.__cause__ if isinstance(error, WinbackError) else error
+        if isinstance(cause, duckdb.Error) and _is_of_content(cause):
+            said = first_line(str(cause)).rstrip(".")
+            return f"cannot be read by DuckDB {duckdb.__version__}: {said}"
+        if isinstance(error, WinbackError):
+            raise
+        raise WinbackError(f"{file} cannot be read: {first_line(str(error))}") from error
+    return None
+
+
+def _is_cut_off(connection: duckdb.DuckDBPyConnection, file: Path) -> bool:
+    """Return whether a file is shorter than its blocks."""
+    (size,) = connection.execute(
+        "select block_size * total_blocks from pragma_database_size() "
+        "where database_name = current_database()"
+    ).fetchone()
+    return file.stat().st_size < size
+
+
+def read_all(connection: duckdb.DuckDBPyConnection) -> None:
+    """Read every value of every table of the files that are open, to see that they can be."""
+    tables = connection.execute(
+        "select database_name, schema_name, table_name from duckdb_tables() where not internal"
+    ).fetchall()
+    for names in tables:
+        table = ".".join(map(identifier, names))
+        connection.execute(f"select bit_xor(hash(one)) from {table} as one").fetchone()
+
+
+def _start(file: Path) -> bytes:
+    """Return the start of a database's file, after seeing that the system lets it be read."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            wal_of(file).open("rb").close()
+        with file.open("rb") as stream:
+            return stream.read(_MAGIC_PLACE + len(_MAGIC))
+    except OSError as error:
+        raise WinbackError(f"{error.filename} cannot be read: {error.strerror}.") from error
+
+
+def _is_of_content(error: duckdb.Error) -> bool:
+    # Of a damaged block DuckDB throws what no other error is.
+    return type(error) is duckdb.Error or (
+        isinstance(error, _CONTENT_ERRORS) and LOCKED not in str(error)
+    )
+
+
+def wal_of(database: Path) -> Path:
+    """Return the file in which DuckDB keeps what it has not written into a database yet."""
+    return database.with_name(f"{database.name}.wal")
 
 
 def create(database: Path) -> None:
@@ -93,9 +255,9 @@ def _patiently(open_: Callable[[], Opened], database: Path, read_only: bool) -> 
     while True:
         try:
             return open_()
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
             if LOCKED not in str(error):
-                raise WinbackError(f"cannot open {database}: {error}") from error
+                raise WinbackError(f"cannot open {database}: {first_line(str(error))}") from error
             if time.monotonic() > deadline:
                 raise WinbackError(_kept(database, read_only)) from error
             time.sleep(0.1)

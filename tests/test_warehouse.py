@@ -9,11 +9,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from support.kept_shop import damage_block
 
 from dagster_project import warehouse
 from dagster_project.errors import WinbackError
 from dagster_project.paths import SourcePaths
-from dagster_project.warehouse import MEMORY, attach, connect
+from dagster_project.warehouse import MEMORY, DamagedDatabaseError, attach, connect
 
 HOLDER = (
     "import duckdb, sys; con = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == 'read'); "
@@ -114,3 +115,26 @@ def test_storage_version_is_that_of_the_readers(paths):
             "select tags from duckdb_databases() where not internal"
         ).fetchone()
     assert tags["storage_version"].startswith("v1.0.0")
+
+
+def test_a_damaged_part_is_told_of_the_file_that_has_it(paths):
+    other = paths.data_dir / "other.duckdb"
+    with duckdb.connect(str(other)) as connection:
+        connection.execute("create table filler as select range as number from range(200000)")
+    damage_block(other, "select sum(number) from filler")
+    query = "select sum(number) from other.main.filler"
+    with (
+        pytest.raises(DamagedDatabaseError, match=rf"^A part of {other} is damaged\. [^.]*\.$"),
+        connect(paths, MEMORY) as connection,
+    ):
+        attach(connection, other, "other", read_only=True)
+        connection.execute(query)
+    # The warehouse was not read.
+    assert not paths.doubt.exists()
+    with (
+        pytest.raises(DamagedDatabaseError, match=rf"{other} or {paths.warehouse} is .*Run again"),
+        connect(paths, read_only=True) as connection,
+    ):
+        attach(connection, other, "other", read_only=True)
+        connection.execute(query)
+    assert paths.doubt.exists()

@@ -1,4 +1,4 @@
-"""`winback`: run a source, check and list sources and releases, roll back.
+"""`winback`: run a source, check and list sources and releases, roll back, back up.
 
 Exit codes: 0 published or nothing new, 1 failed, 2 bad usage or configuration, 3 a gate blocked.
 """
@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from dagster_project.cli import keeping
 from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.paths import (
     DEFAULT_SOURCE,
@@ -67,6 +68,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--full-refresh", action="store_true", help="read every file and compute every day anew"
+    )
+    run.add_argument(
+        "--rebuild-warehouse",
+        action="store_true",
+        help="put the warehouse aside and make it anew from the files, without those that have "
+        "gone; a damaged one is made anew without being asked where all files are there",
+    )
+    run.add_argument(
+        "--new-pseudonyms",
+        action="store_true",
+        help="the last resort where the key of pseudonyms is lost: make a new one. Every customer "
+        "whose id is a pseudonym gets another id, and all files are read again, which must all "
+        "be there",
     )
     run.set_defaults(command=_run)
 
@@ -136,6 +150,8 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("release_id", nargs="?", help="by default the one before the current")
     _add_common(rollback)
     rollback.set_defaults(command=_rollback)
+
+    keeping.add_commands(commands, _add_common, _paths, _say)
 
     notify = commands.add_parser(
         "notify",
@@ -221,6 +237,8 @@ def _run(parsed: argparse.Namespace) -> None:
         as_of=parsed.as_of,
         publish=parsed.publish,
         full_refresh=parsed.full_refresh,
+        rebuild_warehouse=parsed.rebuild_warehouse,
+        new_pseudonyms=parsed.new_pseudonyms,
         say=_say,
     )
     if not is_new:

@@ -14,6 +14,7 @@ from dagster_project.notices.tell import Well, tell, telling_failures
 from dagster_project.paths import PROJECT_DIR, SourcePaths
 from dagster_project.release.identity import all_inputs, code_version, release_identity
 from dagster_project.release.publish import switch_to
+from dagster_project.release.ready import make_ready
 from dagster_project.release.recover import recover
 from dagster_project.release.state import Release, find_release
 from dagster_project.runs import planning
@@ -28,6 +29,8 @@ def run(
     as_of: str | None,
     publish: bool,
     full_refresh: bool,
+    rebuild_warehouse: bool,
+    new_pseudonyms: bool,
     say: Callable[[str], None],
 ) -> tuple[Release, bool]:
     """Load, rebuild, audit and publish; return the release and whether it was built now.
@@ -42,6 +45,7 @@ def run(
     with source_lock(paths, say):
         with telling_failures(paths):
             recover(paths, say)
+            make_ready(paths, source, say, rebuild=rebuild_warehouse, new_pseudonyms=new_pseudonyms)
             plan = planning.plan_load(paths, source, now, full_refresh=full_refresh)
             built = None if plan.has_changes else _find_built(source, paths, as_of_date)
         if built is not None:

@@ -18,7 +18,7 @@ from dagster_project.loading.feed import read_feed
 from dagster_project.paths import SourcePaths
 from dagster_project.release.candidate import candidate_file, read_candidate
 from dagster_project.release.identity import ReleaseIdentity
-from dagster_project.warehouse import connect
+from dagster_project.warehouse import connect, noticing_damage
 
 
 def raw_gate() -> dg.AssetChecksDefinition:
@@ -31,7 +31,8 @@ def raw_gate() -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         paths = source_run.paths
         limits.write_limits(paths, source_run.source, source_run.as_of, source_run.today)
-        judged = suites.validate("raw", suites.suite_tables("raw"), paths.warehouse, "raw")
+        with noticing_damage(paths):
+            judged = suites.validate("raw", suites.suite_tables("raw"), paths.warehouse, "raw")
         with connect(paths, read_only=True) as connection:
             identity = source_run.identity(connection)
         yield from _conclude(context, paths, "raw", judged, identity, _judged_raw_asset)
@@ -51,9 +52,9 @@ def release_gate() -> dg.AssetChecksDefinition:
         limits.write_former_stages(paths)
         identity = read_candidate(paths).identity
         file = candidate_file(paths)
-        judged = suites.validate(
-            "release", suites.suite_tables("release"), file, "main", {"warehouse": paths.warehouse}
-        )
+        tables, beside = suites.suite_tables("release"), {"warehouse": paths.warehouse}
+        with noticing_damage(paths):
+            judged = suites.validate("release", tables, file, "main", beside)
         yield from _conclude(
             context,
             paths,

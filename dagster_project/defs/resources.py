@@ -24,6 +24,7 @@ from dagster_project.release.identity import (
     code_version,
     release_identity,
 )
+from dagster_project.release.ready import make_ready
 from dagster_project.release.recover import recover
 from dagster_project.runs.attempts import note_content
 from dagster_project.runs.bookkeeping import fail_dead_runs, requested_at
@@ -97,6 +98,7 @@ class SourceRun(dg.ConfigurableResource[Run]):
                 log.warning(f"Run {run_id} had died; it is marked as failed.")
             recover(paths, log.warning)
             run = self._answers(paths, requested_at(context.run, context.instance))
+            make_ready(paths, run.source, log.warning)
             note_content(context.instance, context.run, paths, run.source, run.code.text)
             kept = run.source.settings
             try:

@@ -19,6 +19,7 @@ from dagster_project.loading.ids import NO_CUSTOMER
 from dagster_project.loading.lines import LineNumbers
 from dagster_project.loading.load_report import replace_report
 from dagster_project.loading.mapping import TableMapping
+from dagster_project.loading.pseudonyms import key_for, note_key
 from dagster_project.loading.raw_tables import (
     CUSTOMERLESS_ROWS,
     USED_AMOUNT,
@@ -90,7 +91,8 @@ def load_table(
             f"{source.place('tables', name, 'files')}: no file matches "
             f"{', '.join(declared.files)}. Put files into {paths.landing}, or correct the pattern."
         )
-    with session(connection, source, paths, name) as mapping, _transaction(connection):
+    key = key_for(connection, paths, source.pseudonymise_ids)
+    with session(connection, source, paths, name, key=key) as mapping, _transaction(connection):
         report.warnings += settle_gone_files(
             connection,
             name,
@@ -100,17 +102,17 @@ def load_table(
         )
         wanted = present if full_refresh else files_to_read(connection, name, present)
         to_read = {file.file: file for file in wanted}
-        is_daily = name == "transactions"
         load = _Load(connection, mapping, paths, batch_id, report)
         for group in readable_groups(connection, to_read, declared, recoded_folder(paths)):
             load.read([(file, to_read[file.file]) for file in group])
-        if is_daily:
+        if name == "transactions":
             if full_refresh:
                 drop_covered_days(connection)
             _check_not_empty(connection, source, present)
             if to_read or report.warnings:
                 settle_duplicates(connection, declared, batch_id)
             settle_repeated_lines(connection, declared)
+        note_key(connection, key)
         (report.row_count,) = connection.execute(f"select count(*) from raw.{name}").fetchone()
     return report
 

@@ -38,6 +38,7 @@ create table if not exists raw.line_versions (
 create table if not exists raw.compared_days (
     ordered_on date, source_file varchar, batch_id varchar, line_count bigint
 );
+create table if not exists raw.pseudonym_key (fingerprint varchar);
 create table if not exists raw.repeated_lines (
     ordered_on date, source_file varchar, other_file varchar, line_count bigint,
     few_line_count bigint
@@ -103,7 +104,7 @@ def prepare_raw(connection: duckdb.DuckDBPyConnection) -> None:
 def is_prepared(connection: duckdb.DuckDBPyConnection) -> bool:
     """Return whether `prepare_raw` has run on the warehouse."""
     (count,) = connection.execute(
-        "select count(*) from duckdb_tables() where schema_name = 'raw'"
+        "select count(*) from duckdb_tables() where schema_name = 'raw' and table_name = 'loads'"
     ).fetchone()
     return count > 0
 

@@ -19,7 +19,6 @@ from dagster_project.loading.files import PresentFile
 from dagster_project.loading.load_report import listed_values
 from dagster_project.loading.lookups import load_lookup
 from dagster_project.loading.mapping import TableMapping
-from dagster_project.loading.pseudonyms import pseudonym_key
 from dagster_project.loading.readers import (
     ReadableFile,
     drop_reader_tables,
@@ -76,16 +75,24 @@ class Staged:
 
 @contextmanager
 def session(
-    connection: duckdb.DuckDBPyConnection, source: Source, paths: SourcePaths, table: str
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    paths: SourcePaths,
+    table: str,
+    *,
+    key: str = "",
 ) -> Iterator[TableMapping]:
-    """Set up what a table's SQL relies on: time zone, key and lookups; clean up afterwards."""
+    """Set up what a table's SQL relies on: time zone, key and lookups; clean up afterwards.
+
+    Whoever keeps no id needs no key of pseudonyms.
+    """
     mapping = TableMapping(
         source, canonical.TABLES[table], source.tables[table], listed=listed_values(connection)
     )
     connection.execute(f"set TimeZone = {literal(mapping.zone)}")
     # A rule's longer `in (…)` would become a join, which loses the order of the lines.
     connection.execute("set disabled_optimizers = 'in_clause'")
-    connection.execute("set variable pseudonym_key = ?", [pseudonym_key(paths)])
+    connection.execute("set variable pseudonym_key = ?", [key])
     try:
         types: dict[str, str] = {}
         for lookup in mapping.declared.lookups:

@@ -20,10 +20,12 @@ from typing import Any
 from dagster_project.errors import WinbackError
 from dagster_project.files import appearing_whole
 from dagster_project.paths import DBT_DIR, SourcePaths
-from dagster_project.warehouse import engine_settings
+from dagster_project.warehouse import DAMAGED, engine_settings
 
 # Errors of DuckDB whose first line names tables and columns and never a value of a row.
-TELLING_ERRORS = re.compile(r"(Binder|Catalog|Parser|Out of Memory|IO|Dependency) Error: .*")
+TELLING_ERRORS = re.compile(
+    rf"(Binder|Catalog|Parser|Out of Memory|IO|Dependency) Error: .*|{DAMAGED}: .*"
+)
 FAILED = ("error", "fail", "runtime error")
 # By these names dbt keeps its loggers, whose files it leaves open.
 DBT_LOGGERS = ("file_log", "stdout_log")

@@ -12,6 +12,7 @@ import duckdb
 
 from dagster_project.errors import WinbackError
 from dagster_project.files import remove, write_json
+from dagster_project.loading.pseudonyms import noted_fingerprint
 from dagster_project.paths import SourcePaths
 from dagster_project.release.identity import CodeVersion, NamedInput, ReleaseIdentity
 from dagster_project.release.tables import PublishedTable, copy_table, count_rows
@@ -35,6 +36,7 @@ class Candidate:
     feed: Mapping[str, Any]
     inputs: Sequence[Mapping[str, Any]]
     row_counts: Sequence[Mapping[str, Any]]
+    pseudonym_key: str | None
 
 
 def candidate_file(paths: SourcePaths) -> Path:
@@ -95,6 +97,7 @@ def build_candidate(
                 {"table_name": table.name, "row_count": count_rows(con, table.name)}
                 for table in tables
             ],
+            "pseudonym_key": noted_fingerprint(con, "warehouse.raw"),
         }
         detach_release(con, paths)
     write_json(_build_file(paths), build)

@@ -57,6 +57,8 @@ def manifest(
         "fingerprint": identity.fingerprint,
         "input_fingerprint": identity.input_fingerprint,
         "settings_fingerprint": identity.settings_fingerprint,
+        # Tells which key the pseudonyms were made with, and nothing else of it.
+        "pseudonym_key": candidate.pseudonym_key,
         "currency": candidate.currency,
         "settings": candidate.settings,
         "feed": candidate.feed,

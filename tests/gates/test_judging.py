@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from great_expectations.data_context.types.base import DataContextConfig
 from support.gate_cases import judge_raw, judge_release, make
+from support.kept_shop import damage_block
 from support.small_release import PUBLISHED, RELEASE
 from support.small_warehouse import LINES, WAREHOUSE
 
 from dagster_project.errors import WinbackError
+from dagster_project.paths import SourcePaths
+from dagster_project.warehouse import DamagedDatabaseError, noticing_damage
 
 
 @pytest.mark.parametrize("is_raising", [False, True])
@@ -54,3 +57,12 @@ def test_judging_writes_no_configuration(warehouse: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(DataContextConfig, "to_yaml_str", written.append)
     assert judge_raw("campaigns", warehouse).is_passed
     assert written == []
+
+
+def test_a_damaged_warehouse_is_told_apart_from_a_gate_that_fails(warehouse: Path) -> None:
+    damage_block(warehouse, "select bit_xor(hash(one)) from raw.transactions as one")
+    paths = SourcePaths(warehouse.parent / "data", "shop")
+    paths.warehouse_dir.mkdir(parents=True)
+    with pytest.raises(DamagedDatabaseError, match="Run again"), noticing_damage(paths):
+        judge_raw("transactions", warehouse)
+    assert paths.doubt.exists()

@@ -15,6 +15,7 @@ import duckdb
 import pytest
 from dbt.adapters.factory import FACTORY
 from dbt_common.events.event_manager_client import get_event_manager
+from support.kept_shop import damage_block
 from support.shop import SHOP_YML, make_shop
 
 from dagster_project.config.source import load_source
@@ -23,7 +24,7 @@ from dagster_project.loading.load import load_table
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.models import dbt_project, dbt_runner
 from dagster_project.paths import SourcePaths
-from dagster_project.warehouse import connect
+from dagster_project.warehouse import DamagedDatabaseError, connect, noticing_damage
 
 MODELS = ("customer_rfm", "tier_versions")
 # Another business: other money, tiers and zone, and silences that are stored.
@@ -147,6 +148,16 @@ def test_a_failed_call_says_what_failed_and_gives_everything_back(tmp_path: Path
     assert_nothing_is_left(environment, folder)
     with duckdb.connect(str(paths.warehouse)) as connection:
         assert connection.execute("select count(*) from raw.transactions").fetchone() == (349,)
+        connection.execute("checkpoint")
+    # Of a damaged warehouse the message says enough for the next run to look closer.
+    damage_block(paths.warehouse, "select bit_xor(hash(one)) from raw.transactions as one")
+    with (
+        pytest.raises(DamagedDatabaseError, match="Run again"),
+        noticing_damage(paths),
+    ):
+        build(paths, "+int_customer_days")
+    assert paths.doubt.exists()
+    assert_nothing_is_left(environment, folder)
 
 
 def test_no_value_of_a_row_is_in_the_message_of_a_failure(tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ def test_publish_writes_file_parquet_manifest_comments_and_links(paths):
     assert manifest["source"] == "shop"
     assert manifest["as_of"] == "2024-01-31"
     assert manifest["currency"] == "EUR"
+    assert manifest["pseudonym_key"] == "key-a"
     assert manifest["feed"] == {"days_without_data": 4}
     assert manifest["settings"] == {"lost_days": 183}
     assert manifest["code_version"] == made_from.code.text

@@ -53,6 +53,9 @@ def load_warehouse(paths: SourcePaths, marker: str) -> None:
             f"'/somewhere/{marker}.csv' as source_file, 'hash-{marker}' as file_hash, "
             "3::bigint as row_count"
         )
+        con.execute(
+            f"create or replace table raw.pseudonym_key as select 'key-{marker}' as fingerprint"
+        )
 
 
 def identity(marker: str, as_of: date = date(2024, 1, 31)) -> ReleaseIdentity:

@@ -15,7 +15,7 @@ from dagster_project.models.dbt_runner import engine_environment, run_dbt
 from dagster_project.models.version import models_have_changed, note_models
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.progress import show_dbt_event
-from dagster_project.warehouse import connect
+from dagster_project.warehouse import connect, noticing_damage
 
 # What is made from scores, and everything before it: dbt runs once for each.
 FROM_SCORES = "source:scores+"
@@ -83,7 +83,7 @@ def _models(name: str, *, exclude: str, select: str = "fqn:*") -> dg.AssetsDefin
 
         variables = source_run.dbt_variables()
         try:
-            with noting_built(context, source_run):
+            with noting_built(context, source_run), noticing_damage(paths):
                 run_dbt(
                     arguments,
                     target=paths.warehouse_dir / "dbt" / name,
