@@ -317,12 +317,14 @@ def _releases(parsed: argparse.Namespace) -> None:
 
 
 def _rollback(parsed: argparse.Namespace) -> None:
+    from dagster_project.access import keep_to_owner
     from dagster_project.config.source import load_source
     from dagster_project.release.publish import recover, rollback
     from dagster_project.runs.locking import source_lock
 
     paths = _paths(parsed)
     load_source(paths)
+    keep_to_owner(paths)
     with source_lock(paths, _say):
         recover(paths)
         release = rollback(paths, parsed.release_id)
