@@ -46,6 +46,7 @@ from dagster_project.loading.settle import (
 from dagster_project.loading.staging import Staged, StagedFile, session, stage, unstage
 from dagster_project.loading.text_files import recoded_folder
 from dagster_project.paths import SourcePaths
+from dagster_project.shown import shown
 from dagster_project.warehouse import identifier, literal
 
 
@@ -101,11 +102,10 @@ def load_table(
         )
         wanted = present if full_refresh else files_to_read(connection, name, present)
         to_read = {file.file: file for file in wanted}
-        is_daily = name == "transactions"
         load = _Load(connection, mapping, paths, batch_id, report)
         for group in readable_groups(connection, to_read, declared, recoded_folder(paths)):
             load.read([(file, to_read[file.file]) for file in group])
-        if is_daily:
+        if name == "transactions":
             if full_refresh:
                 drop_covered_days(connection)
             _check_not_empty(connection, source, present)
@@ -113,6 +113,7 @@ def load_table(
                 settle_duplicates(connection, declared, batch_id)
             settle_repeated_lines(connection, declared)
         (report.row_count,) = connection.execute(f"select count(*) from raw.{name}").fetchone()
+        report.warnings = [shown(warning) for warning in report.warnings]
     return report
 
 
@@ -149,11 +150,7 @@ class _Load:
     def _stage(
         self, group: Sequence[tuple[ReadableFile, PresentFile]]
     ) -> tuple[Staged, list[Account]]:
-        """Stage files and account for every line of each.
-
-        Where a quote may be a stray one they are staged anew without the lines in doubt, where a
-        line is too long for the reader at once.
-        """
+        """Stage files, without lines that are in doubt or too long; account for every line."""
         connection, mapping = self.connection, self.mapping
         staged = None
         prepare_refused(connection)

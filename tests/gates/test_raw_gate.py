@@ -1,5 +1,6 @@
 """The raw gate on a small warehouse: everything good passes, each fault is named."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,20 @@ def test_raw_fault_is_named(
     assert faults[expectation].observed_value == observed
     assert faults[expectation].example_ids[:1] == ((example,) if example else ())
     assert faults[expectation].unexpected_count >= 1
+
+
+def test_no_contact_of_a_key_or_a_file_is_told(warehouse: Path) -> None:
+    """A declared key may be an address, and so may be a part of a file's name."""
+    file = "orders_jane.roe@example.org.csv"
+    make(warehouse, f"insert into raw.duplicate_keys values ('{file}', 3, '13800138000'),"
+         f" ('{file}', 4, 'jane.roe@example.org');"
+         " update raw.loads set rejected_share = .5, rejected_count = 50,"
+         f" source_file = '{file}'")  # fmt: skip
+    keys, loads = judge_raw("duplicate_keys", warehouse), judge_raw("loads", warehouse)
+    assert failed(keys)["declared_key_unique"].example_ids == ("… at ….csv:3", "… at ….csv:4")
+    assert failed(loads)["rejected_share_within_limit"].example_ids == ("….csv",)
+    told = json.dumps([keys.result, loads.result], ensure_ascii=False)
+    assert [one for one in ("jane", "example.org", "13800138000") if one in told] == []
 
 
 @pytest.mark.parametrize(("lines", "expected"), [(200, []), (201, ["scientific_ids_rare"])])
