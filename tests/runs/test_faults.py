@@ -20,6 +20,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
     (tmp_path / "dagster.yaml").write_text(
         "telemetry: {enabled: false}\n"
         "event_log_storage: {module: dagster_project.runs.event_log, class: EventLog}\n"
+        "compute_logs: {module: dagster_project.runs.captured_output, class: CapturedOutput}\n"
     )
     with dg.DagsterInstance.get() as made:
         assert isinstance(made.event_log_storage, EventLog)
