@@ -1,5 +1,7 @@
 """The errors a user can meet, each with the exit code that `winback` ends with."""
 
+from dagster_project.shown import shown
+
 
 def first_line(text: str) -> str:
     """Return the first line of an error's message; later ones may quote what a row holds."""
@@ -10,10 +12,13 @@ class WinbackError(Exception):
     """The run failed: a file missing or unreadable, an expectation that raised.
 
     The message is written for the user: it names the file, line or key and the mend, and holds
-    no personal data beyond ids.
+    no personal data beyond ids. What looks like a contact is left out, even in a file's name.
     """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shown(message))
 
 
 class ConfigurationError(WinbackError):

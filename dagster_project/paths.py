@@ -137,6 +137,11 @@ class SourcePaths:
         return self.data_dir / "dagster" / self.source
 
     @property
+    def private(self) -> tuple[Path, ...]:
+        """The source's folders that are for nobody but their owner."""
+        return self.warehouse_dir, self.state.parent, self.blocked, self.dagster_home
+
+    @property
     def operator(self) -> Path:
         """File whose lock is held by the one UI or daemon of the source; says which it is."""
         return self.dagster_home / "operator.lock"

@@ -21,6 +21,9 @@ PRIVATE_PARTS = {
     "dagster._core.storage.event_log.sqlite.sqlite_event_log.INDEX_SHARD_NAME": (
         "tests/defs/test_what_people_see.py::test_the_event_log_stores_the_same_events_in_batches"
     ),
+    "dagster._core.storage.local_compute_log_manager.LocalComputeLogManager": (
+        "tests/runs/test_faults.py::test_what_nobody_has_foreseen_keeps_no_contact"
+    ),
     "EventLog._connect": (
         "tests/defs/test_what_people_see.py::test_the_event_log_stores_the_same_events_in_batches"
     ),

@@ -356,6 +356,7 @@ def _verify(parsed: argparse.Namespace) -> None:
 
 
 def _rollback(parsed: argparse.Namespace) -> None:
+    from dagster_project.access import keep_to_owner
     from dagster_project.config.source import load_source
     from dagster_project.release.publish import rollback
     from dagster_project.release.recover import recover
@@ -363,6 +364,7 @@ def _rollback(parsed: argparse.Namespace) -> None:
 
     paths = _paths(parsed)
     load_source(paths)
+    keep_to_owner(paths)
     with source_lock(paths, _say):
         recover(paths, _say)
         release = rollback(paths, parsed.release_id, say=_say)

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 
+from dagster_project.access import keep_to_owner
 from dagster_project.config.source import Source
 from dagster_project.errors import WinbackError
 from dagster_project.notices.tell import Well, tell, telling_failures
@@ -77,6 +78,7 @@ def _find_built(source: Source, paths: SourcePaths, as_of: date) -> Release | No
 
 def prepare_dagster_home(paths: SourcePaths) -> None:
     """Make the source's own Dagster instance the one that this process uses."""
+    keep_to_owner(paths)
     paths.dagster_home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(PROJECT_DIR / "dagster.yaml", paths.dagster_home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(paths.dagster_home)

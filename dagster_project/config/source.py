@@ -58,6 +58,7 @@ class Limits(Part):
 
     rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.01
     customerless_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    allow_no_customers: bool = False
     minimum_amount: Decimal = Decimal(-1_000_000)
     maximum_amount: Decimal = Decimal(1_000_000)
     # A null follows from the days of the last eight weeks; see `loading.feed`.

@@ -15,6 +15,7 @@ import dagster as dg
 import duckdb
 from pydantic import Field
 
+from dagster_project.access import keep_to_owner
 from dagster_project.config.source import Source, load_source
 from dagster_project.paths import SourcePaths
 from dagster_project.release.identity import (
@@ -90,6 +91,7 @@ class SourceRun(dg.ConfigurableResource[Run]):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Run]:
         """Hold the lock for the whole run; see the class."""
         paths, log = SourcePaths(Path(self.data_dir), self.source_name), context.log
+        keep_to_owner(paths)
         with (
             living_run(paths, context.run.run_id),
             source_lock(paths, lambda text: log.warning(text)),

@@ -32,6 +32,7 @@ from dagster_project.runs.attempts import (
 )
 from dagster_project.runs.bookkeeping import fail_dead_runs
 from dagster_project.runs.planning import Plan, plan_load, resolve_as_of
+from dagster_project.shown import shown
 from dagster_project.warehouse import connect
 
 INTERVAL_SECONDS = 300
@@ -86,7 +87,7 @@ def _look(context: dg.SensorEvaluationContext, paths: SourcePaths) -> dg.RunRequ
         return dg.SkipReason(f"Run {working} is working; the next look is after it.")
     patterns = source.tables["transactions"].files
     if not find_files(patterns, paths.landing) and current_release(paths) is None:
-        return dg.SkipReason(f"No file has come yet that matches {', '.join(patterns)}.")
+        return dg.SkipReason(shown(f"No file has come yet that matches {', '.join(patterns)}."))
     plan, code = plan_load(paths, source, now), code_version()
     last = last_attempt(instance, source)
     published = None if plan.has_changes else _published(paths, source, plan, code, last, instance)

@@ -17,7 +17,7 @@ create or replace table audit.limits (
     source_name varchar, currency varchar, as_of_date date, today date, earliest_day date,
     latest_day date, minimum_amount decimal(18, 2), maximum_amount decimal(18, 2),
     maximum_rejected_share double, maximum_customerless_share double, key_columns varchar[],
-    keeps_last_duplicate boolean, contact_columns varchar[]
+    keeps_last_duplicate boolean, contact_columns varchar[], allows_no_customers boolean
 )"""
 # How the feed stands (see `loading.feed`); no row where nothing that counts has come in.
 FEED_DDL = """
@@ -40,7 +40,7 @@ def write_limits(paths: SourcePaths, source: Source, as_of: date, today: date) -
         connection.execute("create schema if not exists audit")
         connection.execute(LIMITS_DDL)
         connection.execute(
-            "insert into audit.limits values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into audit.limits values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 source.name,
                 source.currency,
@@ -55,6 +55,7 @@ def write_limits(paths: SourcePaths, source: Source, as_of: date, today: date) -
                 list(transactions.key),
                 transactions.duplicates == "keep_last",
                 [*source.allow_contact_shapes, *_plain_ids(source)],
+                source.limits.allow_no_customers,
             ],
         )
         connection.execute(FEED_DDL)

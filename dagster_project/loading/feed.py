@@ -111,12 +111,12 @@ class Feed:
 def read_feed(connection: duckdb.DuckDBPyConnection, source: Source, as_of: date) -> Feed | None:
     """Return how a source's feed stands as of a day by what raw holds.
 
-    None where raw holds no line that counts up to that day.
+    None where raw holds no line that counts from the source's first day up to that day.
     """
     rows = connection.execute(
         "select ordered_on, sum(used_row_count)::bigint from raw.load_days "
-        "where used_row_count > 0 and ordered_on <= ? group by ordered_on",
-        [as_of],
+        "where used_row_count > 0 and ordered_on between ? and ? group by ordered_on",
+        [source.first_day, as_of],
     ).fetchall()
     if not rows:
         return None

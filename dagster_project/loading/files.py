@@ -19,7 +19,7 @@ from dagster_project.files import file_hash
 from dagster_project.paths import SourcePaths
 
 # Raise it when the meaning of raw changes, so that unchanged files are read again.
-LOADER_VERSION = 4
+LOADER_VERSION = 5
 
 
 @dataclass(frozen=True)

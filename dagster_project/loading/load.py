@@ -34,6 +34,7 @@ from dagster_project.loading.reconcile import (
     prepare_refused,
     read_spans,
     set_doubts_apart,
+    walk,
 )
 from dagster_project.loading.repeated_lines import settle_repeated_lines
 from dagster_project.loading.rules import EXCLUDED
@@ -46,6 +47,7 @@ from dagster_project.loading.settle import (
 from dagster_project.loading.staging import Staged, StagedFile, session, stage, unstage
 from dagster_project.loading.text_files import recoded_folder
 from dagster_project.paths import SourcePaths
+from dagster_project.shown import shown
 from dagster_project.warehouse import identifier, literal
 
 
@@ -114,6 +116,7 @@ def load_table(
             settle_repeated_lines(connection, declared)
         note_key(connection, key)
         (report.row_count,) = connection.execute(f"select count(*) from raw.{name}").fetchone()
+        report.warnings = [shown(warning) for warning in report.warnings]
     return report
 
 
@@ -150,27 +153,24 @@ class _Load:
     def _stage(
         self, group: Sequence[tuple[ReadableFile, PresentFile]]
     ) -> tuple[Staged, list[Account]]:
-        """Stage files and account for every line of each.
-
-        Where a quote may be a stray one they are staged anew, without the lines in doubt.
-        """
+        """Stage files, without lines that are in doubt or too long; account for every line."""
         connection, mapping = self.connection, self.mapping
-        staged = stage(connection, mapping, group)
+        staged = None
         prepare_refused(connection)
-        spanned = [
-            read_spans(connection, mapping, file.readable, file.record_count)
-            for file in staged.files
-        ]
-        if any(one and one.doubts for one in spanned):
-            unstage(connection, staged)
+        if any(file.has_long_line for file, _ in group):
+            spanned = [walk(mapping, file) for file, _ in group]
+        else:
+            staged = stage(connection, mapping, group)
+            spanned = [
+                read_spans(connection, mapping, file.readable, file.record_count)
+                for file in staged.files
+            ]
+        if staged is None or any(one and one.doubts for one in spanned):
+            if staged:
+                unstage(connection, staged)
             scratch = recoded_folder(self.paths)
             group = [
-                (
-                    set_doubts_apart(connection, mapping, file, one.doubts, scratch)
-                    if one and one.doubts
-                    else file,
-                    present,
-                )
+                (set_doubts_apart(connection, mapping, file, one, scratch), present)
                 for (file, present), one in zip(group, spanned, strict=True)
             ]
             staged = stage(connection, mapping, group)

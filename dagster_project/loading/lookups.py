@@ -54,6 +54,11 @@ def load_lookup(
                 f"{place}: {file.file.name} has no column {column}. {columns_of(file)} "
                 "Correct the lookup or the file."
             )
+        if file.header.count(column) > 1:
+            raise ConfigurationError(
+                f"{place}: {file.file.name} has several columns named {column}. "
+                "Give each its own name."
+            )
     target, key = lookup_table(mapping.table.name, name), lookup_key(name)
     columns = [f"{mapping.normal_key(lookup.match, *fields[lookup.key])} as {key}"]
     columns += [f"{fields[column][0]} as {lookup_column(name, column)}" for column in wanted]

@@ -21,7 +21,14 @@ from dagster_project.errors import ConfigurationError
 from dagster_project.loading import rules
 from dagster_project.loading.ids import LONG_NUMBERS, Ids, plain_column
 from dagster_project.loading.readers import ReadableFile, columns_of, original_text
-from dagster_project.loading.values import GivenValue, is_plain, ordinal, problem
+from dagster_project.loading.values import (
+    GivenValue,
+    in_calendar,
+    incomplete_row,
+    is_plain,
+    ordinal,
+    problem,
+)
 from dagster_project.warehouse import identifier, literal
 
 # A large quantity times a price needs more digits than fit a machine word.
@@ -118,6 +125,7 @@ class TableMapping:
         doubts = rules.doubts(self.declared, fields)
         mapped += [f"{sql} as {name}" for name, sql in doubts.items()]
         ruled = [f"{sql} as {name}" for name, sql in self._rule_marks.items()]
+        faults = ["problem", self.ids.reject_reason(), incomplete_row(self.table.columns)]
         return f"""
             with records as (
                 select {", ".join(["*", *told])} from ({self._unpivoted(records, file)})
@@ -146,9 +154,7 @@ class TableMapping:
                 from ruled
             ),
             faulted as (
-                select
-                    *, coalesce(problem, {self.ids.reject_reason()}, {self._missing()}) as fault
-                from final
+                select *, coalesce({", ".join(faults)}) as fault from final
             ),
             judged as (select *, {self._reject_reason()} as reject_reason from faulted)
             select
@@ -158,15 +164,6 @@ class TableMapping:
                 {", ".join([*_output_names(self.table), *self.marks, *self.version])}
             from judged
         """
-
-    def _missing(self) -> str:
-        """Return SQL for the reason that a required column of a row is null."""
-        cases = [
-            f"when {identifier(column.name)} is null then {literal(f'{column.name} is missing')}"
-            for column in self.table.columns
-            if column.required
-        ]
-        return f"case {' '.join(cases)} end"
 
     def _reject_reason(self) -> str:
         return rules.judged_reason("fault") if self.table is canonical.TRANSACTIONS else "fault"
@@ -277,11 +274,11 @@ class TableMapping:
     def _unpivoted(self, records: str, file: ReadableFile) -> str:
         if not self.declared.unpivot:
             return records
-        missing = [name for name in self.declared.unpivot if name not in file.header]
+        missing = [name for name in self.declared.unpivot if file.header.count(name) != 1]
         if missing:
             raise ConfigurationError(
                 f"{self.source.place('tables', self.table.name, 'unpivot')}: {file.file.name} has "
-                f"no column {missing[0]}. {columns_of(file)} Correct the list or the file."
+                f"no column {missing[0]}, or several. {columns_of(file)} Correct list or file."
             )
         pairs = ", ".join(
             f"{{attribute: {literal(name)}, value: c{file.header.index(name)}::varchar}}"
@@ -304,6 +301,11 @@ class TableMapping:
 
     def _value(self, column: canonical.Column) -> str:
         """Return SQL for a canonical column in the type that rules see."""
+        value = self._given(column)
+        return in_calendar(value) if column.kind == "timestamp" else value
+
+    def _given(self, column: canonical.Column) -> str:
+        """Return SQL for what the source says a canonical column is."""
         target = canonical.expression_type(column.kind)
         match self.declared.columns.get(column.name):
             case FromColumn() | FromLookup():
@@ -353,7 +355,7 @@ class TableMapping:
         written = f"({moment})::date"
         if self.zone == self.source.time_zone:
             return written
-        shifted = f"timezone({literal(self.source.time_zone)}, {moment})::date"
+        shifted = f"try(timezone({literal(self.source.time_zone)}, {moment})::date)"
         return f"case when {is_bare} then {written} else {shifted} end"
 
     def _instant(self, name: str, bare: Mapping[str, str]) -> str:

@@ -1,8 +1,9 @@
-"""Records that span lines: each is taken only without doubt that its quotes were meant.
+"""Records that span lines, and lines that no reader takes: none is taken while in doubt.
 
 A stray quote makes one record of all lines up to the next quote, and such a record may well have
 the right number of fields. So the lines of a record that could be several are none's: they are
-kept apart with their text. Read only where a file's records and lines differ in number.
+kept apart with their text. Read only where a file's records and lines differ in number, or where
+a line is too long for the reader.
 """
 
 import re
@@ -11,7 +12,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from dagster_project.loading.text_files import open_bytes
+from dagster_project.loading.text_files import (
+    KEPT_CHARACTERS,
+    LONGEST_LINE,
+    TOO_LONG,
+    is_long,
+    open_bytes,
+)
 
 MISPLACED_QUOTE = "a quote is not closed, or stands inside a value"
 
@@ -135,6 +142,7 @@ class _Span:
     first_line: int
     is_first_full: bool
     field_count: int
+    byte_count: int
     problem: str | None = None
     break_count: int = 0
 
@@ -142,7 +150,8 @@ class _Span:
     def open(splitter: _Splitter, number: int, line: str, split: _Split) -> "_Span":
         """Start the span with the line whose quote stays open."""
         count = split.field_count + split.opened.count(splitter.shape.delimiter)
-        span = _Span(splitter, number, splitter.is_full(count, line), split.field_count)
+        is_full, size = splitter.is_full(count, line), len(line.encode(errors="surrogateescape"))
+        span = _Span(splitter, number, is_full, split.field_count, size)
         if splitter.is_plainly_full(split.opened):
             span.problem = "a line inside the value looks like a record of its own"
         return span
@@ -151,6 +160,7 @@ class _Span:
         """Take the next line in; return whether the record goes on after it."""
         splitter, shape = self.splitter, self.splitter.shape
         self.break_count += 1
+        self.byte_count += len(text) + len("\r\n")
         is_typed = self.field_count - 1 in shape.typed
         split = splitter.split(line, is_inside=True)
         self.field_count += split.field_count - 1
@@ -175,6 +185,8 @@ class _Span:
             self.doubt("the quote that closes it stands inside a value")
         if split.state is _State.CLOSED and not splitter.is_full(self.field_count, line):
             self.doubt(f"it would have {self.field_count} fields and not {shape.field_count}")
+        if self.byte_count > LONGEST_LINE:
+            self.doubt("it is longer than 2 MB")
         if self.break_count > shape.maximum_line_breaks:
             self.doubt(f"it has more than {shape.maximum_line_breaks} line breaks")
         return split.state
@@ -199,7 +211,9 @@ def spanned_lines(path: Path, shape: Shape) -> SpannedLines:
     quote, number = shape.quote.encode(), 0
     with open_bytes(path) as stream:
         for number, raw in enumerate(stream, 1):
-            if number <= shape.header_lines or (span is None and quote not in raw):
+            is_too_long = number > shape.header_lines and is_long(raw)
+            is_plain = span is None and quote not in raw and not is_too_long
+            if number <= shape.header_lines or is_plain:
                 if (
                     shape.field_count > 1
                     and number > shape.header_lines
@@ -211,7 +225,9 @@ def spanned_lines(path: Path, shape: Shape) -> SpannedLines:
             line = text.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
             if span is None:
                 split = splitter.split(line)
-                if split.state is _State.BROKEN:
+                if is_too_long and split.state is not _State.OPEN:
+                    found.doubts.append(Doubt(number, number, TOO_LONG))
+                elif split.state is _State.BROKEN:
                     found.doubts.append(Doubt(number, number, MISPLACED_QUOTE))
                 elif split.state is _State.OPEN:
                     span = _Span.open(splitter, number, line, split)
@@ -229,6 +245,16 @@ def spanned_lines(path: Path, shape: Shape) -> SpannedLines:
         span.problem = "the quote is never closed"
         found.doubts.append(span.doubtful(number))
     return found
+
+
+def long_lines(path: Path, header_lines: int) -> list[Doubt]:
+    """Return the lines that are too long, of a file in which a quote has no meaning."""
+    with open_bytes(path) as stream:
+        return [
+            Doubt(number, number, TOO_LONG)
+            for number, raw in enumerate(stream, 1)
+            if number > header_lines and is_long(raw)
+        ]
 
 
 def write_without(
@@ -249,7 +275,8 @@ def write_without(
                 continue
             ending = b"\r\n" if raw.endswith(b"\r\n") else b"\n"
             copy.write(refused.replace(b"\n", ending))
-            yield number, doubt.reason, raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
+            text = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
+            yield number, doubt.reason, text[:KEPT_CHARACTERS] if is_long(raw) else text
             if number == doubt.last:
                 doubt = next(pending, None)
 

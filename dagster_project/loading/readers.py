@@ -22,8 +22,14 @@ import duckdb
 from dagster_project.config.tables import FileFormat
 from dagster_project.errors import ConfigurationError, WinbackError, first_line
 from dagster_project.loading.files import SourceFile
-from dagster_project.loading.text_files import count_lines, open_bytes, recode
-from dagster_project.warehouse import identifier, literal
+from dagster_project.loading.text_files import (
+    count_lines,
+    is_packed,
+    is_padded,
+    open_bytes,
+    recode,
+)
+from dagster_project.warehouse import literal
 
 FORMATS_BY_SUFFIX = {
     ".csv": "csv",
@@ -48,6 +54,7 @@ class ReadableFile:
     """A file as DuckDB can read it (re-coded where it must be), with its measure.
 
     `line_count` is the number of lines or rows without the header; `header` the column names.
+    A line that is too long (`has_long_line`) must be set apart before DuckDB reads the file.
     """
 
     file: SourceFile
@@ -56,6 +63,7 @@ class ReadableFile:
     header: tuple[str, ...]
     column_types: tuple[str, ...]
     line_count: int
+    has_long_line: bool = False
 
     @property
     def emptiness(self) -> str | None:
@@ -104,7 +112,7 @@ def file_format(file: SourceFile, declared: FileFormat) -> str:
     """
     if declared.format:
         return declared.format
-    suffixes = [suffix for suffix in file.path.suffixes if suffix != ".gz"]
+    suffixes = [suffix for suffix in file.path.suffixes if suffix.lower() != ".gz"]
     guessed = FORMATS_BY_SUFFIX.get(suffixes[-1].lower()) if suffixes else None
     if guessed is None:
         raise ConfigurationError(
@@ -119,7 +127,7 @@ def measure(
 ) -> ReadableFile:
     """Take a file's header and line count.
 
-    A file that is not UTF-8, or that mixes line endings, is re-coded into `scratch`.
+    A file that is not UTF-8, mixes line endings, or is padded, is re-coded into `scratch`.
 
     Raises:
         WinbackError: the file cannot be read (truncated, damaged, in another encoding).
@@ -129,7 +137,11 @@ def measure(
         if format_name == "parquet":
             return _measure_parquet(connection, file)
         path = file.path
-        if declared.encoding != "utf-8" or not (lines := count_lines(path)).has_one_ending:
+        if (
+            declared.encoding != "utf-8"
+            or not (lines := count_lines(path)).has_one_ending
+            or is_padded(path, lines.byte_count)
+        ):
             path = recode(file, declared.encoding, scratch)
             lines = count_lines(path)
         line_count = lines.count
@@ -144,7 +156,13 @@ def measure(
                 )
             line_count = max(0, line_count - declared.header)
         types = ("VARCHAR",) * len(header)
-        return ReadableFile(file, path, format_name, header, types, line_count)
+        return ReadableFile(file, path, format_name, header, types, line_count, lines.has_long_line)
+    except csv.Error as error:
+        raise WinbackError(
+            f"{file.name} has a first line that cannot be split into column names: one, or what "
+            "stands between two quotes, is longer than 131,072 characters: close or remove the "
+            "quote, or give the columns shorter names."
+        ) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise WinbackError(
             f"{file.name} is damaged: its compressed data end early or are broken. "
@@ -173,9 +191,13 @@ def records_sql(
     defect = original = "null::varchar"
     if first.format == "parquet":
         number = "file_row_number + 1"
-        fields = [f"{identifier(name)} as c{index}" for index, name in enumerate(first.header)]
+        # By their place, as everywhere: a file may name its columns as it likes.
+        fields = [f"c{index}" for index in range(len(first.header))]
         paths = _paths(file.path for file in files)
-        relation = f"read_parquet({paths}, filename = true, file_row_number = true)"
+        relation = (
+            f"read_parquet({paths}, filename = true, file_row_number = true) "
+            f"as given({', '.join(fields)})"
+        )
     elif holds_lines(first, declared):
         original = "line"
         lines = _read_lines(files, declared.header and first.format == "csv", rejects)
@@ -184,7 +206,7 @@ def records_sql(
             defect = "case when not json_valid(line) then 'not valid JSON' end"
             valid = "case when json_valid(line) then line end"
             fields = [
-                f"json_extract_string({valid}, {literal('$.' + identifier(key))}) as c{index}"
+                f"json_extract_string({valid}, {literal(_json_place(key))}) as c{index}"
                 for index, key in enumerate(first.header)
             ]
         else:
@@ -211,9 +233,11 @@ def records_sql(
 
 def original_text(file: ReadableFile, declared: FileFormat) -> str:
     """Return SQL for the text of a record, put together where the reader did not keep it."""
-    if file.format != "csv" or declared.delimiter == "whitespace":
-        values = ", ".join(f"{identifier(name)} := c{i}" for i, name in enumerate(file.header))
-        return f"coalesce(original_text, to_json(struct_pack({values}))::varchar)"
+    if holds_lines(file, declared):
+        return "original_text"
+    if file.format != "csv":
+        values = ", ".join(f"{literal(name)}, c{index}" for index, name in enumerate(file.header))
+        return f"json_object({values})::varchar"
     delimiter, quote = declared.delimiter, declared.quote
     parts = []
     for index in range(len(file.header)):
@@ -277,7 +301,7 @@ def _read_csv(paths: str, columns: str, options: str, rejects: str | None = None
 def _csv_header(path: Path, declared: FileFormat) -> tuple[str, ...]:
     if not declared.header:
         return declared.column_names
-    opened = gzip.open if path.suffix == ".gz" else open
+    opened = gzip.open if is_packed(path) else open
     # What follows the header may be no text; such lines are rejected one by one later.
     with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         if declared.delimiter == "whitespace":
@@ -303,6 +327,11 @@ def _json_keys(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, 
         "order by key"
     ).fetchall()
     return tuple(key for (key,) in rows)
+
+
+def _json_place(key: str) -> str:
+    """Return the JSON pointer to a key, which may hold any character, or none."""
+    return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
 def _measure_parquet(connection: duckdb.DuckDBPyConnection, file: SourceFile) -> ReadableFile:
@@ -337,6 +366,8 @@ def drop_reader_tables(connection: duckdb.DuckDBPyConnection, name: str = "rejec
 
 def columns_of(file: ReadableFile) -> str:
     """Return a sentence that names a file's columns, or says why it had better not."""
+    if not file.header:
+        return "It has no columns."
     if all(COLUMN_NAME.fullmatch(name) for name in file.header):
         return f"Its columns are {', '.join(file.header)}."
     return (

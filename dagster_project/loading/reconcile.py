@@ -2,7 +2,6 @@
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,14 +12,19 @@ from dagster_project.loading.lines import LineNumbers, number_lines
 from dagster_project.loading.mapping import TableMapping
 from dagster_project.loading.quotes import (
     MISPLACED_QUOTE,
-    Doubt,
     Shape,
     SpannedLines,
+    long_lines,
     spanned_lines,
     write_without,
 )
-from dagster_project.loading.readers import ReadableFile, blank_lines, holds_lines
-from dagster_project.loading.text_files import lines_at, lines_of
+from dagster_project.loading.readers import (
+    NO_DELIMITER,
+    ReadableFile,
+    blank_lines,
+    holds_lines,
+)
+from dagster_project.loading.text_files import TOO_LONG, lines_at, lines_of
 from dagster_project.warehouse import literal
 
 BREAKS = "chr(10) || chr(13)"
@@ -30,7 +34,7 @@ REFUSALS = {
     "TOO MANY COLUMNS": "too many fields",
     "INVALID ENCODING": "not UTF-8 text; declare the file's `encoding`",
     "UNQUOTED VALUE": MISPLACED_QUOTE,
-    "LINE SIZE OVER MAXIMUM": "the line is longer than 2 MB",
+    "LINE SIZE OVER MAXIMUM": TOO_LONG,
 }
 OTHER_REFUSAL = "the line cannot be split into fields"
 # So many lines in doubt are noted at once.
@@ -50,10 +54,17 @@ class Account:
 
 
 def prepare_refused(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the temporary table `refused`: one row a line that the reader made no record of."""
+    """Create the temporary table `refused`: one row a line that the reader made no record of.
+
+    And `doubtful`, if it is not there: those that are set apart before it reads the file.
+    """
     connection.execute(
         "create or replace temp table refused (file_path varchar, line bigint, "
         "reason varchar, original_text varchar, break_count bigint)"
+    )
+    connection.execute(
+        "create temp table if not exists doubtful "
+        "(file_path varchar, line bigint, reason varchar, original_text varchar)"
     )
 
 
@@ -74,26 +85,36 @@ def read_spans(
     ).fetchone()
     if record_count + refused_count == file.line_count and not break_count:
         return None
+    return walk(mapping, file)
+
+
+def walk(mapping: TableMapping, file: ReadableFile) -> SpannedLines:
+    """Return a file's lines that are no record of one line, without any reader's help."""
     declared = mapping.declared
-    if file.format != "csv" or not declared.quote or holds_lines(file, declared):
-        return SpannedLines(blanks=blank_lines(file, declared))
-    return spanned_lines(file.path, _shape(mapping, file))
+    shape = _shape(mapping, file)
+    if file.format == "csv" and declared.quote and not holds_lines(file, declared):
+        return spanned_lines(file.path, shape)
+    doubts = long_lines(file.path, shape.header_lines) if file.has_long_line else []
+    apart = {doubt.first for doubt in doubts}
+    blanks = [line for line in blank_lines(file, declared) if line not in apart]
+    return SpannedLines(doubts=doubts, blanks=blanks)
 
 
 def set_doubts_apart(
     connection: duckdb.DuckDBPyConnection,
     mapping: TableMapping,
     file: ReadableFile,
-    doubts: Sequence[Doubt],
+    spanned: SpannedLines | None,
     scratch: Path,
 ) -> ReadableFile:
-    """Return a copy of a file whose lines in doubt the reader refuses; note them in `doubtful`."""
+    """Return a copy of a file whose lines in doubt the reader refuses; note them in `doubtful`.
+
+    A file without any is returned as it is.
+    """
+    if spanned is None or not spanned.doubts:
+        return file
     name = hashlib.sha256(file.file.name.encode()).hexdigest()[:16]
     copy = scratch / f"{name}.quotes.txt"
-    connection.execute(
-        "create temp table if not exists doubtful "
-        "(file_path varchar, line bigint, reason varchar, original_text varchar)"
-    )
     connection.execute("delete from doubtful where file_path = ?", [str(copy)])
     noted: list[tuple[int, str, str]] = []
 
@@ -106,7 +127,7 @@ def set_doubts_apart(
         )
         noted.clear()
 
-    for line in write_without(file.path, doubts, _shape(mapping, file), copy):
+    for line in write_without(file.path, spanned.doubts, _shape(mapping, file), copy):
         noted.append(line)
         if len(noted) == NOTED_LINES:
             note()
@@ -143,7 +164,7 @@ def account_for_lines(
     ).fetchall()
     refused = [line for (line,) in rows]
     spanned = spanned or SpannedLines()
-    header_lines = int(file.format == "csv" and mapping.declared.header)
+    header_lines = _header_lines(mapping, file)
     others = sorted({*refused, *spanned.blanks})
     breaks, passed = [], 0
     for line, count in spanned.spans:
@@ -162,14 +183,22 @@ def account_for_lines(
 
 def _shape(mapping: TableMapping, file: ReadableFile) -> Shape:
     declared = mapping.declared
+    header_lines = _header_lines(mapping, file)
+    if holds_lines(file, declared):
+        # What is read as one field is split, and so refused, only by what no text holds.
+        return Shape(NO_DELIMITER, "", 1, frozenset(), header_lines, 0)
     return Shape(
         declared.delimiter,
         declared.quote,
         len(file.header),
         mapping.typed_places(file),
-        int(declared.header),
+        header_lines,
         declared.maximum_line_breaks,
     )
+
+
+def _header_lines(mapping: TableMapping, file: ReadableFile) -> int:
+    return int(file.format == "csv" and mapping.declared.header)
 
 
 def _find_refused_lines(connection: duckdb.DuckDBPyConnection, file: ReadableFile) -> None:
@@ -184,7 +213,8 @@ def _find_refused_lines(connection: duckdb.DuckDBPyConnection, file: ReadableFil
         select
             line_byte_position - 1 + length(csv_line) - length(ltrim(csv_line, {BREAKS}))
                 as position,
-            min_by(error_type::varchar, column_idx) as error_type,
+            -- A line that is too long has no column.
+            min_by(error_type::varchar, coalesce(column_idx, 0)) as error_type,
             any_value(trim(csv_line, {BREAKS})) as original_text
         from rejects join rejects_scan using (scan_id, file_id)
         where file_path = {literal(file.path)}

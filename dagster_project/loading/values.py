@@ -3,7 +3,7 @@
 Typing never fails a load: what cannot be typed becomes null.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,6 +31,10 @@ BLANKS = "".join(
 )
 # An id as spreadsheets write long numbers, their last digits lost; 12E3 may be a product.
 SCIENTIFIC = r"^\d([.,]\d+)?[Ee]\+\d+$"
+# Between them lie the years from 1 to 9999 in any zone on earth: those that calendars, databases
+# and Python know.
+FIRST_MOMENT = "timestamptz '0001-12-31 (BC) 00:00:00+00'"
+LAST_MOMENT = "timestamptz '10000-01-02 00:00:00+00'"
 TIME_DIRECTIVES = ("%H", "%-H", "%I", "%-I", "%T", "%X", "%c")
 
 
@@ -185,6 +189,38 @@ def problem(fields: Mapping[str, GivenValue]) -> str:
         if one.kind not in ("id", "text")
     ]
     return f"coalesce({', '.join(['defect', *problems])})"
+
+
+def in_calendar(moment: str) -> str:
+    """Return SQL for a moment, endless where it lies in no year from 1 to 9999.
+
+    With those far beyond no zone can be reckoned; `incomplete_row` tells of them.
+    """
+    return (
+        f"case when {moment} between {FIRST_MOMENT} and {LAST_MOMENT} then {moment} "
+        f"when {moment} is not null then timestamptz 'infinity' end"
+    )
+
+
+def incomplete_row(columns: Iterable[canonical.Column]) -> str:
+    """Return SQL for the reason that a final row lacks a value, or a year that there is."""
+    tests = {
+        "date": "{} not between date '0001-01-01' and date '9999-12-31'",
+        "timestamp": "isinf({})",
+    }
+    cases = [
+        # The business date is computed from the time.
+        f"when {tests[column.kind].format(column.name)} then "
+        f"'{column.name.replace('ordered_on', 'ordered_at')} is not in a year from 1 to 9999'"
+        for column in columns
+        if column.kind in tests
+    ]
+    cases += [
+        f"when {identifier(column.name)} is null then {literal(f'{column.name} is missing')}"
+        for column in columns
+        if column.required
+    ]
+    return f"case {' '.join(cases)} end"
 
 
 def is_plain(text: str) -> str:

@@ -16,6 +16,7 @@ from dagster_project.loading.pseudonyms import noted_fingerprint
 from dagster_project.paths import SourcePaths
 from dagster_project.release.identity import CodeVersion, NamedInput, ReleaseIdentity
 from dagster_project.release.tables import PublishedTable, copy_table, count_rows
+from dagster_project.shown import shown_in
 from dagster_project.warehouse import MEMORY, attach, connect, rows, utc_now
 
 RELEASE_FILE = "winback.duckdb"
@@ -88,10 +89,12 @@ def build_candidate(
             "churn_backtest": [dict(entry) for entry in churn_backtest],
             "feed": dict(feed),
             # File names without folders: a path says more about the machine than about the data.
-            "inputs": rows(
-                con,
-                "select table_name, parse_filename(source_file) as file_name, file_hash, row_count"
-                " from warehouse.raw.loads order by table_name, source_file",
+            "inputs": shown_in(
+                rows(
+                    con,
+                    "select table_name, parse_filename(source_file) as file_name, file_hash, "
+                    "row_count from warehouse.raw.loads order by table_name, source_file",
+                )
             ),
             "row_counts": [
                 {"table_name": table.name, "row_count": count_rows(con, table.name)}

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import duckdb
 
+from dagster_project.access import show_release, show_way
 from dagster_project.errors import ConfigurationError, GateBlockedError, WinbackError
 from dagster_project.files import file_hash, remove, sync, write_json
 from dagster_project.gates.verdicts import (
@@ -95,6 +96,7 @@ def publish(paths: SourcePaths, *, make_current: bool, keep: int = KEPT_RELEASES
             (paths.candidate / UNRECORDED).touch()
             _seal(paths.candidate)
             paths.releases.mkdir(exist_ok=True)
+            show_way(paths)
             paths.candidate.rename(folder)
             sync(paths.releases)
         if make_current:
@@ -230,10 +232,9 @@ def _append_history(
 
 
 def _seal(folder: Path) -> None:
-    """Make all files read-only and bring files and folders safely to the disk."""
+    """Make all files read-only, for those who may, and bring all safely to the disk."""
+    show_release(folder)
     for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_file():
-            path.chmod(0o444)
         sync(path)
     sync(folder)
 

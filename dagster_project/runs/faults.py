@@ -10,6 +10,7 @@ from typing import Any
 from dagster import EventLogEntry
 
 from dagster_project.errors import WinbackError
+from dagster_project.shown import shown
 
 
 def fault_of(error: Any) -> WinbackError | None:
@@ -30,7 +31,11 @@ def fault_of(error: Any) -> WinbackError | None:
 
 
 def without_stack(entry: EventLogEntry) -> EventLogEntry:
-    """Return an entry of the event log whose known fault is told by its message alone."""
+    """Return an entry of the event log whose known fault is told by its message alone.
+
+    Whatever it tells, what looks like a contact is left out.
+    """
+    entry = entry._replace(user_message=shown(entry.user_message or ""))
     if entry.dagster_event is None:
         return entry
     event = _without_stack(entry.dagster_event)
@@ -39,18 +44,32 @@ def without_stack(entry: EventLogEntry) -> EventLogEntry:
 
 def _without_stack(event: Any) -> Any:
     data = event.event_specific_data
-    fault = fault_of(getattr(data, "error", None))
-    if fault is None:
+    error = getattr(data, "error", None)
+    if error is None:
         return event
-    told = data.error.to_exception_message_only()._replace(
-        message=f"{fault}\n", cls_name=type(fault).__name__
-    )
+    fault = fault_of(error)
+    if fault is None:
+        told = _shown_error(error)
+    else:
+        told = error.to_exception_message_only()._replace(
+            message=f"{fault}\n", cls_name=type(fault).__name__
+        )
     data = data._replace(error=told)
     # The end of a run holds the failure of its step once more.
     step = getattr(data, "first_step_failure_event", None)
     if step is not None:
         data = data._replace(first_step_failure_event=_without_stack(step))
     return event._replace(event_specific_data=data)
+
+
+def _shown_error(error: Any) -> Any:
+    """Return an error, and those behind it, as people may see them."""
+    return error and error._replace(
+        message=shown(error.message),
+        stack=[shown(line) for line in error.stack],
+        cause=_shown_error(error.cause),
+        context=_shown_error(error.context),
+    )
 
 
 def _subclasses(kind: type) -> list[type]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import dagster as dg
 
+from dagster_project.shown import shown
+
 # What Dagster and dagster-dbt tell beside the steps and the assets' own messages.
 NOISE = ("Dependencies for step", "A dbt subsetted")
 # What dbt tells of an error inside itself, with its stack; the error is raised as well.
@@ -47,5 +49,5 @@ def show_dbt_event(message: Any) -> None:
 
 def _show(line: str) -> None:
     # In one piece: dbt tells its events from several threads.
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{shown(line)}\n")
     sys.stderr.flush()

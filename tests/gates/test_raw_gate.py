@@ -1,5 +1,6 @@
 """The raw gate on a small warehouse: everything good passes, each fault is named."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,11 @@ RAW_FAULTS = [
      "dates_within_period", "2024-01-05 to 2024-04-01", "orders.csv 2024-03-25"),
     ("load_days", "update audit.limits set today = '2024-03-31'",
      "no_date_after_today", "latest 2024-04-01", "orders.csv 2024-04-01"),
+    ("load_days", "update raw.load_days set used_row_count = 0, customerless_row_count = 0,"
+     " used_amount = 0; update raw.transactions set excluded_reason = 'test' where source_row > 1;"
+     " update raw.transactions set excluded_reason = 'gift' where source_row = 1",
+     "some_customer_buys", "7 lines loaded, 0 count, 0 of them name a customer; excluded: test 6,"
+     " gift 1", None),
     ("load_days", "update audit.limits set maximum_customerless_share = .1",
      "customerless_share_within_limit", "16.67% (1 of 6 lines)", "orders.csv"),
     ("load_days", "update raw.transactions set amount = amount + .01 where source_row = 1",
@@ -125,7 +131,9 @@ RAW_FAULTS = [
 @pytest.mark.parametrize("rows", ["with rows", "empty"])
 @pytest.mark.parametrize("table", suites.suite_tables("raw"))
 def test_good_raw_tables_pass(table: str, rows: str, tmp_path: Path) -> None:
-    sql = WAREHOUSE + LINES if rows == "with rows" else WAREHOUSE
+    # Without rows nobody buys, which a source may allow.
+    nobody = "update audit.limits set allows_no_customers = true"
+    sql = WAREHOUSE + (LINES if rows == "with rows" else nobody)
     verdict = judge_raw(table, make(tmp_path / "warehouse.duckdb", sql))
     assert failed(verdict) == {}
     assert verdict.is_passed
@@ -145,6 +153,20 @@ def test_raw_fault_is_named(
     assert faults[expectation].observed_value == observed
     assert faults[expectation].example_ids[:1] == ((example,) if example else ())
     assert faults[expectation].unexpected_count >= 1
+
+
+def test_no_contact_of_a_key_or_a_file_is_told(warehouse: Path) -> None:
+    """A declared key may be an address, and so may be a part of a file's name."""
+    file = "orders_jane.roe@example.org.csv"
+    make(warehouse, f"insert into raw.duplicate_keys values ('{file}', 3, '13800138000'),"
+         f" ('{file}', 4, 'jane.roe@example.org');"
+         " update raw.loads set rejected_share = .5, rejected_count = 50,"
+         f" source_file = '{file}'")  # fmt: skip
+    keys, loads = judge_raw("duplicate_keys", warehouse), judge_raw("loads", warehouse)
+    assert failed(keys)["declared_key_unique"].example_ids == ("… at ….csv:3", "… at ….csv:4")
+    assert failed(loads)["rejected_share_within_limit"].example_ids == ("….csv",)
+    told = json.dumps([keys.result, loads.result], ensure_ascii=False)
+    assert [one for one in ("jane", "example.org", "13800138000") if one in told] == []
 
 
 @pytest.mark.parametrize(("lines", "expected"), [(200, []), (201, ["scientific_ids_rare"])])

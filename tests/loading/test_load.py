@@ -162,3 +162,19 @@ def test_a_mended_file_is_loaded_whole(shop: Shop) -> None:
     assert shop.load_counts() == [("f.csv", 12, 12, 0)]
     assert shop.rejected() == []
     assert shop.values("amount") == list(range(1, 13))
+
+
+def test_no_contact_of_a_file_name_is_told(shop: Shop) -> None:
+    """Raw keeps the name, by which the file is found again; nothing that is said of it does."""
+    name = "orders_jane.roe@example.org.csv"
+    file = shop.put(name, lines("a,2024-01-02,1"))
+    shop.put("empty +49 30 1234567.csv", HEADER)
+    assert shop.load().warnings == ["empty ….csv holds no line of data, only its header."]
+    file.unlink()
+    assert shop.load().warnings == ["….csv has gone; its rows in raw.transactions are kept."]
+    assert [row[0] for row in shop.load_counts()] == ["empty +49 30 1234567.csv", name]
+    shop.put(name, "nonsense\n1\n")
+    with pytest.raises(WinbackError) as raised:
+        shop.load()
+    assert "….csv has no column customer" in str(raised.value)
+    assert "example" not in str(raised.value)

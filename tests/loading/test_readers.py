@@ -1,10 +1,13 @@
 """Reading files of every declared kind."""
 
 import gzip
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support.raw_shop import HEADER_WITH_NOTE as HEADER
 from support.raw_shop import NOTE, Shop, loaded_notes, open_shop
@@ -62,6 +65,8 @@ def test_undeclared_gbk_is_rejected_line_by_line(shop: Shop) -> None:
         ("f.csv.gz", b"no gzip at all", "", "is damaged"),
         ("f.parquet", b"PAR1 and not much more", "", "cannot be read"),
         ("f.csv", "\n" + HEADER + "a,2024-01-02,1,x\n", "", "starts with a blank line"),
+        ("f.csv", f'"{HEADER}' + "a,2024-01-02,1,x\n" * 9_000, "",
+         "cannot be split into column names"),
     ],
 )  # fmt: skip
 def test_unreadable_file_leaves_raw_untouched(
@@ -178,6 +183,67 @@ def test_parquet_types(tmp_path: Path) -> None:
                 (5, "amount is not a number"),
             )
         ]
+
+
+@pytest.mark.parametrize("key", ["", " ", "a.b", 'a"b', "a\\b", "a/b", "~1", "$", "*", "[0]", "客"])
+def test_json_keys_may_be_anything(key: str, shop: Shop) -> None:
+    """The odd key itself is read where it is mapped; an empty one cannot be."""
+    note = key.strip() and key
+    mapped = f"      category: {json.dumps(key, ensure_ascii=False)}" if note else ""
+    shop.configure(columns=mapped)
+    row = {"customer": "a", "day": "2024-01-02", "amount": 1, key: "odd", key.upper() + "X": 0}
+    rows = [row, row | {"amount": "much", "AMOUNT": 1}]
+    lines = [json.dumps(one, ensure_ascii=False) for one in rows]
+    shop.put("f.jsonl", "\n".join(lines))
+    assert loaded_notes(shop) == ["odd" if note else None]
+    assert shop.rejected() == [("f.jsonl", 2, "amount is not a number", lines[1])]
+
+
+@pytest.mark.parametrize("separator", [",", " "])
+def test_names_that_are_not_mapped_may_repeat(separator: str, shop: Shop) -> None:
+    blank = "    delimiter: whitespace" if separator == " " else ""
+    shop.configure(table=blank)
+    lines = ["customer,x,x,X,day,amount", "a,1,2,3,2024-01-02,1", "b,1,2,3,2024-01-02,much"]
+    lines = [line.replace(",", separator) for line in lines]
+    shop.put("f.csv", "\n".join(lines))
+    shop.load()
+    assert shop.values("customer_id") == ["a"]
+    assert shop.rejected() == [("f.csv", 3, "amount is not a number", lines[2])]
+    # Which of two columns a mapping means cannot be known.
+    shop.configure(table=blank, columns="      category: x")
+    with pytest.raises(ConfigurationError, match="has several columns named x"):
+        shop.load()
+
+
+def test_parquet_names_may_be_anything(shop: Shop) -> None:
+    shop.configure()
+    columns = {"": [1, 2], "customer": ["a", "b"], "day": ["2024-01-02"] * 2, "Day": ["n", "n"],
+               "amount": ["1", "much"]}  # fmt: skip
+    pq.write_table(pa.table(columns), shop.put("f.parquet", b""))
+    shop.load()
+    assert shop.values("customer_id") == ["a"]
+    ((_, line, reason, text),) = shop.rejected()
+    assert (line, reason) == (2, "amount is not a number")
+    assert list(json.loads(text).values()) == [2, "b", "2024-01-02", "n", "much"]
+
+
+@pytest.mark.parametrize(
+    ("name", "padding"), [("f.csv.gz", 1), ("f.jsonl.gz", 3), ("F.CSV.GZ", 1000)]
+)
+def test_packed_files_may_be_padded_with_zeros(name: str, padding: int, shop: Shop) -> None:
+    """Tapes and block devices fill up their last block; gzip passes over it."""
+    parts = [HEADER + "a,2024-01-02,1,one\n", "b,2024-01-02,1,two\n"]
+    if "json" in name:
+        parts = [
+            '{"customer": "a", "day": "2024-01-02", "amount": 1, "note": "one"}\n',
+            '{"customer": "b", "day": "2024-01-02", "amount": 1, "note": "two"}\n',
+        ]
+    packed = [gzip.compress(part.encode()) for part in parts]
+    # Two packed files one after the other are one; so they are with zeros between.
+    for content in (b"".join(packed), (b"\0" * padding).join([*packed, b""])):
+        shop.put(name, content)
+        assert loaded_notes(shop) == ["one", "two"]
+        assert shop.load_counts() == [(name, 2, 2, 0)]
 
 
 def test_names_with_wildcards_are_read_as_they_are(shop: Shop) -> None:

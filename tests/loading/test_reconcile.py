@@ -9,6 +9,8 @@ import pytest
 from support.raw_shop import HEADER_WITH_NOTE as HEADER
 from support.raw_shop import NOTE, Shop, loaded_notes, open_shop
 
+from dagster_project.loading.text_files import LONGEST_LINE
+
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
@@ -141,3 +143,64 @@ def test_values_are_not_quoted_where_so_declared(shop: Shop) -> None:
     shop.configure(columns=NOTE, table='    quote: ""')
     shop.put("f.csv", HEADER + 'a,2024-01-02,1,"open\nb,2024-01-02,1,""\n')
     assert loaded_notes(shop) == ['"open', '""']
+
+
+LONG = "x" * 2_000_001
+
+
+@pytest.mark.parametrize("table", ["", "    delimiter: whitespace"])
+def test_a_line_that_is_too_long_is_rejected_alone(table: str, shop: Shop) -> None:
+    """Also one beyond the reader's buffer of 32 MB, which it would lose without a word."""
+    shop.configure(columns=NOTE, table=table)
+    rows = [
+        HEADER.strip(),
+        "a,2024-01-02,1,n",
+        f"{LONG * 17},2024-01-02,1,n",
+        "b,2024-01-02,1,n",
+        f"c,2024-01-02,1,{LONG}",
+        "",
+        "d,2024-01-02,much,n",
+        f"e,2024-01-02,1,{LONG}",
+    ]
+    if "whitespace" in table:
+        rows = [row.replace(",", " ") for row in rows]
+    shop.put("f.csv", "\n".join(rows))
+    shop.load()
+    assert shop.values("customer_id") == ["a", "b"]
+    assert [row[1:3] for row in shop.rejected()] == [
+        (3, "the line is longer than 2 MB"),
+        (5, "the line is longer than 2 MB"),
+        (7, "amount is not a number"),
+        (8, "the line is longer than 2 MB"),
+    ]
+    # What it begins with is enough to find it by.
+    assert [row[3] for row in shop.rejected()] == [rows[number][:10_000] for number in (2, 4, 6, 7)]
+    assert shop.load_counts() == [("f.csv", 7, 2, 4)]
+
+
+def test_records_that_are_too_long(shop: Shop) -> None:
+    """JSON, blanks, a value of several lines; and the longest line that there may be."""
+    shop.configure(columns=NOTE, table="    maximum_line_breaks: 5")
+    longest = f"{LONG[:-26]},2024-01-02,1,n"
+    assert len(longest) == LONGEST_LINE
+    shop.put("f.csv", f'{HEADER}a,2024-01-02,1,"{LONG[:-50]}\n{LONG[:50]}"\nb,2024-01-02,1,n\n'
+             f'c,2024-01-02,1,"m\n{LONG}\n"\n{longest}\n'
+             f'd,2024-01-02,1,"{LONG}\n"\ne,2024-01-02,1,"{LONG}"\n')  # fmt: skip
+    json = '{{"customer": "{}", "day": "2024-01-02", "amount": 1, "note": "j"}}\n'
+    shop.put("g.jsonl", json.format("d") + json.format(LONG) + f"{' ' * 2_000_001}\n")
+    assert loaded_notes(shop) == ["n", "n", "j"]
+    reasons = [(file, line, reason.partition(". ")[0]) for file, line, reason, _ in shop.rejected()]
+    assert reasons == [
+        ("f.csv", 2, "lines 2 to 3 may be one record or several: it is longer than 2 MB"),
+        ("f.csv", 3, "lines 2 to 3 may be one record or several: it is longer than 2 MB"),
+        *(
+            ("f.csv", line, "lines 5 to 7 may be one record or several: it is longer than 2 MB")
+            for line in (5, 6, 7)
+        ),
+        ("f.csv", 9, "lines 9 to 10 may be one record or several: it is longer than 2 MB"),
+        ("f.csv", 10, "lines 9 to 10 may be one record or several: it is longer than 2 MB"),
+        ("f.csv", 11, "the line is longer than 2 MB"),
+        ("g.jsonl", 2, "the line is longer than 2 MB"),
+        ("g.jsonl", 3, "the line is longer than 2 MB"),
+    ]
+    assert shop.load_counts() == [("f.csv", 10, 2, 8), ("g.jsonl", 3, 1, 2)]

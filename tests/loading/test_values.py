@@ -46,6 +46,51 @@ def test_ids_are_normalised(shop: Shop) -> None:
     assert shop.values("customer_id") == list(ids.values())
 
 
+@pytest.mark.parametrize("zone", ["", "    time_zone: UTC", "    time_zone: Asia/Tokyo"])
+def test_days_that_no_calendar_has_are_rejected(zone: str, shop: Shop) -> None:
+    """Python can hold none of them, and no zone can be reckoned with at the ends of time."""
+    odd = ["0044-03-15 (BC)", "-0044-03-15", "0000-01-01", "10000-01-05", "290309-12-22 (BC)",
+           "294247-01-10", "infinity", "-infinity"]  # fmt: skip
+    good = ["0001-01-03", "2024-01-02", "9999-12-30"]
+    shop.configure(table=zone)
+    shop.put("f.csv", lines(*(f"a,{one},1" for one in [*odd, *good])))
+    shop.load()
+    assert [str(day) for day in shop.values("ordered_on")] == good
+    reasons = {"ordered_at is not in a year from 1 to 9999", "ordered_at is not a date or time"}
+    assert [row[1] for row in shop.rejected()] == list(range(2, 10))
+    assert {row[2] for row in shop.rejected()} <= reasons
+    assert shop.rejected()[0][2:] == (
+        "ordered_at is not in a year from 1 to 9999", "a,0044-03-15 (BC),1"
+    )  # fmt: skip
+
+
+def test_days_that_no_calendar_has_in_parquet_and_expressions(shop: Shop) -> None:
+    dates = ["date '0044-03-15 (BC)'", "date '5877642-06-25 (BC)'", "date 'infinity'",
+             "date '2024-01-02'"]  # fmt: skip
+    rows = " union all ".join(f"select 'a' as customer, {one} as day, 1 as amount" for one in dates)
+    file = shop.put("f.parquet", b"")
+    shop.connection.execute(f"copy ({rows}) to '{file}' (format parquet)")
+    shop.load()
+    assert [str(day) for day in shop.values("ordered_on")] == ["2024-01-02"]
+    assert [row[1] for row in shop.rejected()] == [1, 2, 3]
+    tables = """\
+  customers:
+    files: c.csv
+    columns:
+      customer_id: id
+      signed_up_at: {sql: "timestamptz '0044-03-15 (BC) 00:00+00' + n * interval '1 year'"}
+    inputs: {n: {column: n, type: count}}
+"""
+    shop.configure(files="f.parquet", tables=tables)
+    shop.put("c.csv", "id,n\na,1\nb,2000\nc,99999\n")
+    shop.load("customers")
+    assert shop.values("customer_id", "customers") == ["b"]
+    assert [row[1:3] for row in shop.rejected() if row[0] == "c.csv"] == [
+        (2, "signed_up_at is not in a year from 1 to 9999"),
+        (4, "signed_up_at is not in a year from 1 to 9999"),
+    ]
+
+
 def times(shop: Shop, *written: str, **parts: str) -> list[tuple[str, str]]:
     """Business date and UTC time of values as written; the file is named for a fresh load."""
     shop.configure(**parts)

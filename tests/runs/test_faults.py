@@ -20,6 +20,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
     (tmp_path / "dagster.yaml").write_text(
         "telemetry: {enabled: false}\n"
         "event_log_storage: {module: dagster_project.runs.event_log, class: EventLog}\n"
+        "compute_logs: {module: dagster_project.runs.captured_output, class: CapturedOutput}\n"
     )
     with dg.DagsterInstance.get() as made:
         assert isinstance(made.event_log_storage, EventLog)
@@ -86,3 +87,26 @@ def test_what_nobody_has_foreseen_keeps_its_stack(instance: dg.DagsterInstance) 
     assert error.message == "KeyError: 'unforeseen'\n"
     assert "test_faults.py" in "".join(error.stack)
     assert type(failure_of(result)) is WinbackError
+
+
+def test_what_nobody_has_foreseen_keeps_no_contact(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """Neither in Dagster's database nor in the captured output, whatever the error quotes."""
+    contacts = ["jane.roe@example.org", "13800138000", "+49 30 1234567"]
+
+    @dg.asset
+    def orders(context: dg.AssetExecutionContext) -> None:
+        context.log.warning(f"about to read {contacts[0]}")
+        try:
+            raise ValueError(f"cannot read orders_{contacts[0]}.csv")
+        except ValueError as error:
+            raise KeyError(f"{contacts[1]} or {contacts[2]}") from error
+
+    result, kept = run(instance, orders, {})
+    assert "KeyError: '… or …'" in kept["STEP_FAILURE"].cause.message
+    told = str(failure_of(result))
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert {".db", ".err"} <= {file.suffix for file in files}
+    told += "".join(file.read_bytes().decode(errors="replace") for file in files)
+    assert [one for one in contacts if one in told] == []

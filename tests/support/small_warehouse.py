@@ -48,7 +48,8 @@ create table audit.limits as select 'shop' as source_name, 'USD' as currency,
     null::date as latest_day, -100::decimal(18,2) as minimum_amount,
     1000::decimal(18,2) as maximum_amount, .01::double as maximum_rejected_share,
     .5::double as maximum_customerless_share, []::varchar[] as key_columns,
-    false as keeps_last_duplicate, []::varchar[] as contact_columns;
+    false as keeps_last_duplicate, []::varchar[] as contact_columns,
+    false as allows_no_customers;
 """
 LINES = """
 insert into raw.transactions by name

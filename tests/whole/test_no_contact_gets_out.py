@@ -72,7 +72,8 @@ def test_no_contact_gets_out(tmp_path: Path) -> None:
     contact = dict(zip(customers, CONTACTS, strict=False))
     rows = [row | {"member": "0", "customer": contact.get(row["customer"], row["customer"])}
             for row in rows]  # fmt: skip
-    write_csv(paths.landing / "sales-1.csv", rows)
+    # A file's name may hold one as well.
+    write_csv(paths.landing / "sales-1_jane.roe@example.org.csv", rows)
     people = [{"customer": one, "region": "north", "owner": CONTACTS[0]} for one in CONTACTS]
     write_csv(paths.landing / "people.csv", people)
     cards = [{"card": f"K{n}", "customer": one} for n, one in enumerate(CONTACTS)]
@@ -93,7 +94,8 @@ def test_no_contact_gets_out(tmp_path: Path) -> None:
                 f"select count(distinct customer_id) from raw.{table} where customer_id like 'p-%'"
             ).fetchone()
             assert found == len(CONTACTS), table
-    wanted = {*CONTACTS, "john@example.com", "staff@example.org", "example.org", "example.com"}
+    wanted = {*CONTACTS, "john@example.com", "staff@example.org", "example.org", "example.com",
+              "jane.roe", "call me"}  # fmt: skip
 
     def got_out(outcome: Outcome) -> list[str]:
         """Return what is found outside the landing folder, the warehouse and the state."""
@@ -104,8 +106,8 @@ def test_no_contact_gets_out(tmp_path: Path) -> None:
     assert got_out(outcome) == []
     # A blocked run says and keeps what is wrong: here lines that hold an address, and a copy.
     # Digits alone would be an amount, which the gate may show.
-    late = [row | {"amount": f"call {row['customer']}"} for row in rows[:9]]
-    write_csv(paths.landing / "sales-2.csv", late)
+    late = [row | {"amount": f"call me {row['customer']}"} for row in rows[:9]]
+    write_csv(paths.landing / "sales-2_+49 30 1234567.csv", late)
     write_csv(paths.landing / "sales-3.csv", rows[::-1])
     before = file_hash(paths.published_file)
     blocked = winback_process("run", "--source", SHOP, data_dir=data_dir)
@@ -115,3 +117,9 @@ def test_no_contact_gets_out(tmp_path: Path) -> None:
     assert [*paths.blocked.rglob("*.html")] and [*paths.blocked.rglob("verdict.json")]
     assert file_hash(paths.published_file) == before
     assert got_out(blocked) == []
+    # Nobody else may read what holds them.
+    for folder in paths.private:
+        for path in (folder, *folder.rglob("*")):
+            assert path.is_symlink() or not path.stat().st_mode & 0o077, path
+    published = [path for path in paths.current.resolve().rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in published} == {0o444}
