@@ -93,7 +93,7 @@ class Watch:
                     work.interrupt()
             (number, first), (_, last) = came[0], came[-1]
             if last - first > TWICE_SECONDS or time.monotonic() - first > GRACE_SECONDS:
-                _end_now(number)
+                end_now(128 + number)
 
 
 _watch: Watch | None = None
@@ -152,7 +152,8 @@ def _set_interrupted(is_interrupted: bool) -> None:
     _is_interrupted = is_interrupted
 
 
-def _end_now(number: int) -> NoReturn:
+def end_now(code: int) -> NoReturn:
+    """Say that the process was interrupted, and end it as a kill would."""
     with contextlib.suppress(OSError):
         os.write(2, f"{MESSAGE}\n".encode())
-    os._exit(128 + number)
+    os._exit(code)

@@ -29,8 +29,13 @@ class Told:
 
 
 @contextmanager
-def told() -> Iterator[Told]:
-    """Tell a person of whatever ends a command, and exit with its code."""
+def told(*, is_process: bool) -> Iterator[Told]:
+    """Tell a person of whatever ends a command, and exit with its code.
+
+    Args:
+        is_process: Nothing but the command is in this process, which ends at once when it was
+            interrupted: Python would wait for all threads of all libraries.
+    """
     command = Told()
     code: int | None = None
     with interruption.watched() as watch, interruption.raising():
@@ -48,6 +53,8 @@ def told() -> Iterator[Told]:
                 code = 128 + signal.SIGINT
             if code is None:
                 code = _report(error, command.paths)
+            elif is_process:
+                interruption.end_now(code)
             else:
                 print(interruption.MESSAGE, file=sys.stderr)
     if code:

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.update(QUIET_ENVIRONMENT | BATCH_ENVIRONMENT)
     # The libraries' millions of lasting objects would be walked through again and again.
     gc.set_threshold(50_000, 20, 50)
-    with failures.told() as told:
+    with failures.told(is_process=arguments is None) as told:
         parsed = _parser().parse_args(arguments)
         told.paths = _paths(parsed)
         parsed.command(parsed)
