@@ -72,8 +72,9 @@ SYSTEM_FAULTS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"Input/output error|Stale file handle|disk I/O error|Errno 5\b|Errno 116\b",
-        "The disk or network drive failed at {it}.",
-        "Look after the disk or the connection to the drive, then run again.",
+        "The disk or network drive failed at {it}, or is full.",
+        "Look whether there is space (`df -h`), and after the disk or the connection to the drive; "
+        "then run again.",
     ),
     (
         r"No locks available|Errno 37\b",
@@ -169,6 +170,9 @@ def in_words(kind: str, text: str) -> str | None:
         return None
     if kind == "MemoryError":
         text = "Cannot allocate memory"
+    if kind in ("OperationalError", "DatabaseError"):
+        # A statement follows, with its values.
+        text = first_line(text)
     for pattern, what, way_out in SYSTEM_FAULTS:
         if re.search(pattern, text):
             told = what.format(it=_place(text) or "a file")
@@ -185,6 +189,13 @@ def without_values(kind: str, text: str) -> str:
             line = line.partition(":")[0]
         return f"{kind}: {line[:500]}"
     return kind
+
+
+def quoting_nothing(text: str) -> str:
+    """Return what a library says without what it quotes, which may come from a row."""
+    lines = [re.sub(r"'[^']*'|\"[^\"]*\"", "…", line) for line in text.splitlines()]
+    # A statement that is shown with its fault holds values, too.
+    return "\n".join(line for line in lines if not re.match(r"\s*(LINE \d+:|\^)", line))
 
 
 def _is_system(kind: str) -> bool:

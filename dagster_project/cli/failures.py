@@ -5,7 +5,6 @@ import os
 import shlex
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dagster_project import interruption
 from dagster_project.errors import WinbackError, read
+from dagster_project.files import write_text
 from dagster_project.paths import SourcePaths
 
 if TYPE_CHECKING:
@@ -66,8 +66,12 @@ def _report(error: Exception, paths: SourcePaths | None) -> int:
     fault = read(error)
     lines = [f"winback: {fault}"]
     if fault.details is not None:
+        current = paths and paths.current.is_symlink() and paths.current.readlink().name
         kept = paths and _keep(paths, fault)
-        lines.append(f"  details: {kept or 'could not be kept, for no log can be written'}")
+        lines += [
+            f"  current release: {current or 'none'}",
+            f"  details: {kept or 'could not be kept, for no log can be written'}",
+        ]
     print("\n".join(lines), file=sys.stderr)
     return fault.exit_code
 
@@ -106,15 +110,14 @@ def _failure(error: object, what: str) -> WinbackError | KeyboardInterrupt:
 
 def _keep(paths: SourcePaths, fault: WinbackError) -> Path | None:
     """Write the details of a failure into a file of its own; return it if that could be done."""
-    with contextlib.suppress(OSError):
-        if not paths.data_dir.is_dir():
-            return None
+    if not paths.data_dir.is_dir():
+        return None
+    file = paths.logs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
+    command = shlex.join(["winback", *sys.argv[1:]])
+    text = f"{datetime.now(UTC)} UTC\n{command}\nPython {sys.version}\n\n{fault}\n\n{fault.details}"
+    try:
         paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = paths.logs / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log:
-            command = shlex.join(["winback", *sys.argv[1:]])
-            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')}\n{command}\n{sys.version}\n\n")
-            log.write(f"{fault}\n\n{fault.details}")
-        return file
-    return None
+        write_text(file, text.encode("utf-8", "backslashreplace").decode(), mode=0o600)
+    except OSError:
+        return None
+    return file

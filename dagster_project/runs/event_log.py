@@ -20,7 +20,9 @@ from dagster import DagsterEventType, EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from sqlalchemy import Connection, Engine, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
 
+from dagster_project.errors import read
 from dagster_project.notices.addresses import addresses
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.faults import without_stack
@@ -142,7 +144,7 @@ class EventLog(SqliteEventLogStorage):
             yield held
             return
         if shard not in self._engines:
-            with super()._connect(shard):
+            with _in_words(), super()._connect(shard):
                 pass  # Makes the file, if it is not there, the way Dagster does.
             # Connections are not kept, so that nothing holds a file that Dagster deletes.
             self._engines[shard] = create_engine(
@@ -150,7 +152,7 @@ class EventLog(SqliteEventLogStorage):
                 poolclass=NullPool,
                 connect_args={"timeout": PATIENCE_SECONDS},
             )
-        with self._db_lock, self._engines[shard].begin() as connection:
+        with _in_words(), self._db_lock, self._engines[shard].begin() as connection:
             yield connection
 
     def has_table(self, table_name: str) -> bool:
@@ -163,3 +165,12 @@ class EventLog(SqliteEventLogStorage):
         if self._has_index_columns is None:
             self._has_index_columns = super()._has_asset_key_index_cols_on_connection(conn)
         return self._has_index_columns
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Let a fault of the log be told in words: Dagster prints it with the event and its values."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise read(error) from error

@@ -59,13 +59,13 @@ def _hint(paths: SourcePaths) -> str:
     held = {
         f"{len(former)} former releases (lower `kept_releases` in the source's file)": former,
         f"what blocked runs left in {paths.blocked}": [paths.blocked],
-        f"what runs left in {paths.dagster_home} (lower `kept_days`, `kept_runs`)": [
+        f"what past runs left in {paths.dagster_home} (lower `kept_days`, `kept_runs`)": [
             paths.dagster_home
         ],
     }
     sizes = {what: _bytes(folders) for what, folders in held.items()}
     told = [f"{what}: {_size(size)}" for what, size in sizes.items() if size >= 1_000_000]
-    return f"Of this source there are {'; '.join(told)}." if told else ""
+    return f"This source holds {'; '.join(told)}." if told else ""
 
 
 def _bytes(places: Iterable[Path]) -> int:
