@@ -99,6 +99,17 @@ class Watch:
 _watch: Watch | None = None
 
 
+def _leave_to_parent() -> None:
+    """Let signals to a child that was forked be the child's alone: it has its parent's pipe."""
+    if _watch is not None:
+        signal.set_wakeup_fd(-1)
+        for number in ENDED_BY:
+            signal.signal(number, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 @contextmanager
 def watched() -> Iterator[Watch | None]:
     """Watch the signals that come; within it no statement of DuckDB outlives one.

@@ -230,6 +230,27 @@ def test_what_no_signal_can_end_is_ended(again: bool, paths: SourcePaths) -> Non
     assert took < (3 if again else interruption.GRACE_SECONDS + 1)
 
 
+def test_a_signal_to_a_child_is_none_to_the_command(
+    paths: SourcePaths, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is sent to a process of its own, such as a notice, is ended when it takes too long."""
+
+    def work() -> None:
+        child = os.fork()
+        if not child:
+            time.sleep(20)
+            os._exit(0)
+        time.sleep(0.2)
+        os.kill(child, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        time.sleep(0.5)
+        raise WinbackError("so it is")
+
+    outcome = run_that(work, paths)
+    assert (outcome.code, outcome.messages.splitlines()[1:]) == (1, ["winback: so it is"])
+    assert capfd.readouterr().err == ""
+
+
 def test_output_that_nobody_reads_any_more_is_no_failure_to_tell(paths: SourcePaths) -> None:
     program = "from dagster_project.cli.main import main; main()"
     process = subprocess.Popen(
