@@ -132,6 +132,11 @@ class SourcePaths:
         return self.data_dir / "blocked" / self.source
 
     @property
+    def logs(self) -> Path:
+        """Folder of what is kept of failures for whoever looks after the program, a file each."""
+        return self.data_dir / "logs" / self.source
+
+    @property
     def dagster_home(self) -> Path:
         """The source's own Dagster instance: another source's days never show as loaded here."""
         return self.data_dir / "dagster" / self.source

@@ -5,6 +5,9 @@ stands in the tables is known to the layers that fill them.
 """
 
 import contextlib
+import logging
+import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,12 +17,16 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from dagster_project.errors import WinbackError, first_line
+from dagster_project.errors import WinbackError, first_line, in_words, without_values
 from dagster_project.files import appearing_whole
+from dagster_project.interruption import ended_by_signals
 from dagster_project.paths import SourcePaths, setting
 
 # Who looks into a file is soon gone; a killed program's lock goes with it.
 LOCK_PATIENCE_SECONDS = 20
+# For so long after a wait in vain the same process does not wait for the file again: a run's other
+# steps would, one after the other.
+WAITED_FOR_SECONDS = 600
 MEMORY = Path(":memory:")
 # How DuckDB begins to say so; it has no error of its own for it.
 LOCKED = "Could not set lock on file"
@@ -39,6 +46,9 @@ _CONTENT_ERRORS = (
 _MAGIC_PLACE, _MAGIC = 8, b"DUCK"
 
 Opened = TypeVar("Opened")
+LOG = logging.getLogger("winback.warehouse")
+# When a wait for a file ended in vain, by its path.
+_waited_at: dict[str, float] = {}
 
 
 class DamagedDatabaseError(WinbackError):
@@ -74,7 +84,8 @@ def connect(
         read_only,
     )
     try:
-        yield connection
+        with ended_by_signals(connection):
+            yield connection
     except duckdb.Error as error:
         _notice_damage(paths, error, _files_of(connection) or [database])
         raise
@@ -250,27 +261,53 @@ def attach(
 
 
 def _patiently(open_: Callable[[], Opened], database: Path, read_only: bool) -> Opened:
-    """Open a file, waiting a while if another program has it open."""
-    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+    """Open a file, waiting a while if another program has it open: once, and not in each step."""
+    file = str(database)
+    started = time.monotonic()
+    has_waited = started - _waited_at.get(file, -math.inf) < WAITED_FOR_SECONDS
+    deadline = started if has_waited else started + LOCK_PATIENCE_SECONDS
+    is_told = has_waited
     while True:
         try:
-            return open_()
+            opened = open_()
         except duckdb.Error as error:
             if LOCKED not in str(error):
-                raise WinbackError(f"cannot open {database}: {first_line(str(error))}") from error
-            if time.monotonic() > deadline:
-                raise WinbackError(_kept(database, read_only)) from error
+                raise WinbackError(_cannot_open(database, error)) from error
+            holder = _holder(str(error))
+            if time.monotonic() >= deadline:
+                _waited_at[file] = time.monotonic()
+                raise WinbackError(_kept(database, holder, read_only)) from error
+            if not is_told:
+                is_told = True
+                LOG.warning(
+                    f"{database.name} is open in {holder}; waiting for it, {LOCK_PATIENCE_SECONDS} "
+                    "seconds at the most."
+                )
             time.sleep(0.1)
+        else:
+            _waited_at.pop(file, None)
+            return opened
 
 
-def _kept(database: Path, read_only: bool) -> str:
+def _holder(text: str) -> str:
+    """Return which program holds a file, as far as DuckDB knows it."""
+    found = re.search(r"held in (.+?) \(PID (\d+)\)", text)
+    return f"{Path(found[1]).name} (process {found[2]})" if found else "another program"
+
+
+def _kept(database: Path, holder: str, read_only: bool) -> str:
     # Who reads is kept out only by a writer; who writes, by readers too.
-    if read_only:
-        return (
-            f"Another program keeps {database} open for writing; close it and run again. To look "
-            "into the file, open it with read_only=True."
-        )
-    return f"{database} is open in another program; close it there and run again."
+    how = " for writing" if read_only else ""
+    return (
+        f"{database} is open{how} in {holder}. Close it there, or end that process, and run again. "
+        "To look into it, open it with read_only=True, and close it before the next run; the "
+        "published file never stops a run."
+    )
+
+
+def _cannot_open(database: Path, error: duckdb.Error) -> str:
+    kind, text = type(error).__name__, str(error)
+    return f"cannot open {database}: {in_words(kind, text) or without_values(kind, text)}"
 
 
 def create_table(con: duckdb.DuckDBPyConnection, name: str, types: Mapping[str, str]) -> None:

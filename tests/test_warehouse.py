@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,17 +60,37 @@ def attach_it(paths: SourcePaths, *, read_only: bool) -> None:
 @pytest.mark.parametrize("way", [open_it, attach_it])
 def test_who_cannot_have_the_file_is_told_why(paths, way, monkeypatch):
     monkeypatch.setattr(warehouse, "LOCK_PATIENCE_SECONDS", 0.3)
-    with held(paths.warehouse, "write"):
-        with pytest.raises(WinbackError, match=r"keeps .*\.duckdb open for writing; close"):
+    with held(paths.warehouse, "write") as holder:
+        in_it = rf"in python[\d.]* \(process {holder.pid}\)\. Close it there"
+        with pytest.raises(WinbackError, match=rf"warehouse\.duckdb is open for writing {in_it}"):
             way(paths, read_only=True)
-        with pytest.raises(WinbackError, match=r"warehouse\.duckdb is open in another program"):
+        with pytest.raises(WinbackError, match=rf"warehouse\.duckdb is open {in_it}"):
             way(paths, read_only=False)
-    with held(paths.warehouse, "read"):
+    with held(paths.warehouse, "read") as holder:
         # Readers do not disturb each other.
         way(paths, read_only=True)
-        with pytest.raises(WinbackError, match=r"warehouse\.duckdb is open in another program"):
+        with pytest.raises(WinbackError, match=rf"is open in python.* \(process {holder.pid}\)"):
             way(paths, read_only=False)
     way(paths, read_only=False)
+
+
+def test_a_run_waits_once_and_not_in_each_step(paths, monkeypatch, caplog):
+    monkeypatch.setattr(warehouse, "LOCK_PATIENCE_SECONDS", 0.5)
+    with held(paths.warehouse, "read") as holder:
+        waits = []
+        for _ in range(3):
+            started = time.monotonic()
+            with pytest.raises(WinbackError, match="is open in"):
+                open_it(paths, read_only=False)
+            waits.append(time.monotonic() - started)
+        assert waits[0] >= 0.5 and max(waits[1:]) < 0.4
+        (line,) = caplog.messages
+        assert f"(process {holder.pid}); waiting for it, 0.5 seconds at the most" in line
+    open_it(paths, read_only=False)
+    # Who had it in between is waited for again: it is another time.
+    with held(paths.warehouse, "write") as holder:
+        threading.Timer(0.3, holder.stdin.close).start()
+        open_it(paths, read_only=False)
 
 
 @pytest.mark.parametrize("way", [open_it, attach_it])

@@ -2,3 +2,10 @@
 
 Belongs here: arguments, exit codes, words for the terminal. What a command does is below.
 """
+
+import signal
+import sys
+
+if sys.argv[0].endswith("winback"):
+    # Until `main` has them: Ctrl-C while the libraries load is to end without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,6 +1,7 @@
 """`winback`: run a source, check and list sources and releases, roll back, back up.
 
-Exit codes: 0 published or nothing new, 1 failed, 2 bad usage or configuration, 3 a gate blocked.
+Exit codes: 0 published or nothing new, 1 failed, 2 bad usage or configuration, 3 a gate blocked,
+130 or 143 interrupted by Ctrl-C or SIGTERM.
 """
 
 import argparse
@@ -9,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from dagster_project.cli import keeping
+from dagster_project.cli import failures, keeping
 from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.paths import (
     DEFAULT_SOURCE,
@@ -35,15 +36,10 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.update(QUIET_ENVIRONMENT | BATCH_ENVIRONMENT)
     # The libraries' millions of lasting objects would be walked through again and again.
     gc.set_threshold(50_000, 20, 50)
-    parsed = _parser().parse_args(arguments)
-    try:
+    with failures.told(is_process=arguments is None) as told:
+        parsed = _parser().parse_args(arguments)
+        told.paths = _paths(parsed)
         parsed.command(parsed)
-    except WinbackError as error:
-        print(f"winback: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("winback: stopped; run again to start over", file=sys.stderr)
-        sys.exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="winback",
         description="From raw transactions to gated, published win-back tables.",
         epilog="Exit codes: 0 published or nothing new; 1 failed; 2 bad usage or configuration; "
-        "3 a gate blocked and the former release stands.",
+        "3 a gate blocked and the former release stands; 130 or 143 interrupted.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -213,9 +209,8 @@ def _data_dir(parsed: argparse.Namespace) -> Path:
 
 
 def _paths(parsed: argparse.Namespace) -> SourcePaths:
-    return SourcePaths(
-        _data_dir(parsed), parsed.source or setting("WINBACK_SOURCE", DEFAULT_SOURCE)
-    )
+    named = getattr(parsed, "source", None)
+    return SourcePaths(_data_dir(parsed), named or setting("WINBACK_SOURCE", DEFAULT_SOURCE))
 
 
 def _say(text: str) -> None:

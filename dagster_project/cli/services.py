@@ -194,9 +194,12 @@ def _signals() -> Iterator[list[int]]:
         del former[signal.SIGHUP]
     for number in former:
         signal.signal(number, note)
+    # Whoever watches for signals would end this process before its services have ended.
+    watcher = signal.set_wakeup_fd(-1)
     try:
         yield come
     finally:
+        signal.set_wakeup_fd(watcher)
         for number, handler in former.items():
             signal.signal(number, handler)
 

@@ -17,7 +17,10 @@ from pydantic import Field
 
 from dagster_project.access import keep_to_owner
 from dagster_project.config.source import Source, load_source
+from dagster_project.errors import read
+from dagster_project.interruption import watched
 from dagster_project.paths import SourcePaths
+from dagster_project.release.candidate import drop_unfinished
 from dagster_project.release.identity import (
     CodeVersion,
     ReleaseIdentity,
@@ -32,6 +35,8 @@ from dagster_project.runs.bookkeeping import fail_dead_runs, requested_at
 from dagster_project.runs.locking import living_run, source_lock
 from dagster_project.runs.planning import resolve_as_of
 from dagster_project.runs.retention import prune
+from dagster_project.runs.room import check_room
+from dagster_project.warehouse import connect
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ class SourceRun(dg.ConfigurableResource[Run]):
         paths, log = SourcePaths(Path(self.data_dir), self.source_name), context.log
         keep_to_owner(paths)
         with (
+            # A run that Dagster's daemon starts has no command line that does.
+            watched(),
             living_run(paths, context.run.run_id),
             source_lock(paths, lambda text: log.warning(text)),
         ):
@@ -107,8 +114,18 @@ class SourceRun(dg.ConfigurableResource[Run]):
                 prune(paths, context.instance, days=kept.kept_days, count=kept.kept_runs)
             except Exception as error:
                 # Old logs are no reason for a morning without a release; the next run tries again.
-                log.warning(f"What old runs left could not be deleted: {error}")
-            yield run
+                log.warning(f"What old runs left could not be deleted: {read(error)}")
+            # Before any step waits for what another program holds, or fills the disk.
+            warning = check_room(paths, run.source)
+            if warning:
+                log.warning(warning)
+            with connect(paths):
+                pass
+            try:
+                yield run
+            finally:
+                # A failed run gives back at once what it took; the next start would.
+                drop_unfinished(paths)
 
     def _answers(self, paths: SourcePaths, now: datetime) -> Run:
         source = load_source(paths)

@@ -6,7 +6,7 @@ import dagster as dg
 
 from dagster_project.config.source import Source, load_source
 from dagster_project.defs.jobs import DAILY, is_unattended, request
-from dagster_project.errors import WinbackError
+from dagster_project.errors import read
 from dagster_project.notices.tell import telling_failures
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.planning import plan_load
@@ -35,9 +35,12 @@ def morning_schedule(source: Source, paths: SourcePaths) -> dg.ScheduleDefinitio
         try:
             with telling_failures(paths):
                 plan = plan_load(paths, load_source(paths), datetime.now(UTC))
-        except WinbackError as error:
+        except Exception as error:
             # One line on the tick's page; the sensor asks for the morning's run once it can.
-            return dg.SkipReason(str(error))
+            fault = read(error)
+            if fault.details:
+                context.log.error(fault.details)
+            return dg.SkipReason(str(fault))
         return dg.RunRequest(run_key=day, **request(plan))
 
     return morning_run

@@ -9,7 +9,7 @@ import dagster as dg
 from dagster_project.config.source import Source, load_source
 from dagster_project.defs.jobs import DAILY, is_unattended, request
 from dagster_project.defs.schedules import MORNING_RUN
-from dagster_project.errors import ConfigurationError, WinbackError
+from dagster_project.errors import ConfigurationError, read
 from dagster_project.loading.files import find_files, stamp
 from dagster_project.notices.tell import failed_early, tell
 from dagster_project.paths import SourcePaths
@@ -59,11 +59,14 @@ def landing_sensor(source: Source, paths: SourcePaths) -> dg.SensorDefinition:
     def landing_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         try:
             return _look(context, paths)
-        except WinbackError as error:
+        except Exception as error:
+            fault = read(error)
             # A fault of the configuration stays until a person mends it; others pass.
-            if isinstance(error, ConfigurationError):
-                tell(paths, failed_early(error, paths.source))
-            return dg.SkipReason(str(error))
+            if isinstance(fault, ConfigurationError):
+                tell(paths, failed_early(fault, paths.source))
+            if fault.details:
+                context.log.error(fault.details)
+            return dg.SkipReason(str(fault))
 
     return landing_files
 

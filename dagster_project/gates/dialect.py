@@ -4,6 +4,7 @@ Written for the gates alone: it reads, and knows as much as the suites' SQL need
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,8 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import registry
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.types import NullType
+
+from dagster_project.interruption import ended_by_signals
 
 URL_SCHEME = "duckdb+gate"
 
@@ -24,11 +27,14 @@ class GateConnection:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connections = [connection]
+        self._interruptible = ExitStack()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Hand out a new cursor: a connection of its own to the same files."""
-        self._connections.append(self._connections[0].cursor())
-        return self._connections[-1]
+        made = self._connections[0].cursor()
+        self._connections.append(made)
+        self._interruptible.enter_context(ended_by_signals(made))
+        return made
 
     def commit(self) -> None:
         """Do nothing: nothing is ever written."""
@@ -38,6 +44,7 @@ class GateConnection:
 
     def close(self) -> None:
         """Close the cursors too: one left open would keep the files locked."""
+        self._interruptible.close()
         for connection in self._connections:
             connection.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dagster_project.errors import WinbackError, first_line
+from dagster_project.errors import WinbackError, first_line, in_words, quoting_nothing
 from dagster_project.gates.outcomes import TableVerdict
 from dagster_project.paths import EXPECTATIONS_DIR
 
@@ -58,9 +58,10 @@ def validate(
             try:
                 result = judging.validate_table(datasource, suite, schema, table)
             except Exception as error:
+                said = in_words(type(error).__name__, str(error)) or quoting_nothing(str(error))
                 raise WinbackError(
                     f"The {gate} gate could not judge {table} in {database.name}: "
-                    f"{first_line(str(error))}"
+                    f"{first_line(said)}"
                 ) from error
             verdicts.append(TableVerdict.read(gate, table, result))
     return verdicts

@@ -8,24 +8,27 @@ failed ones too: the warehouse, adapters, log files, the environment it reads it
 import json
 import logging
 import os
-import re
 import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dagster_project.errors import WinbackError
-from dagster_project.files import appearing_whole
-from dagster_project.paths import DBT_DIR, SourcePaths
-from dagster_project.warehouse import DAMAGED, engine_settings
-
-# Errors of DuckDB whose first line names tables and columns and never a value of a row.
-TELLING_ERRORS = re.compile(
-    rf"(Binder|Catalog|Parser|Out of Memory|IO|Dependency) Error: .*|{DAMAGED}: .*"
+from dagster_project.errors import (
+    TELLING_ERRORS,
+    WinbackError,
+    first_line,
+    in_words,
+    quoting_nothing,
 )
+from dagster_project.files import appearing_whole, write_text
+from dagster_project.paths import DBT_DIR, SourcePaths
+from dagster_project.warehouse import engine_settings
+
+# So many are named in a message.
+SHOWN = 5
 FAILED = ("error", "fail", "runtime error")
 # By these names dbt keeps its loggers, whose files it leaves open.
 DBT_LOGGERS = ("file_log", "stdout_log")
@@ -74,7 +77,9 @@ def run_dbt(
     if isinstance(outcome.exception, KeyboardInterrupt):
         raise KeyboardInterrupt
     if not outcome.success:
-        raise WinbackError(f"dbt {arguments[0]}: {_failure(outcome)}; see {target / 'dbt.log'}")
+        log = target / "dbt.log"
+        _let_quote_nothing(log)
+        raise WinbackError(f"dbt {arguments[0]}: {_failure(outcome)} Of all that failed, see {log}")
     if parsed is not None and manifest is None:
         _keep_parsed(target, parsed)
     return outcome.result
@@ -108,11 +113,28 @@ def _keep_parsed(target: Path, parsed: Path) -> None:
 
 
 def _failure(outcome: Any) -> str:
-    """Say which nodes failed and why, without values of rows."""
+    """Say which nodes failed, why and what to do, without values of rows."""
     if outcome.exception is not None:
-        return str(outcome.exception).strip()
+        said = quoting_nothing(str(outcome.exception))
+        return f"{first_line(said)}. The models cannot be read; install the program anew."
     failed = [one for one in outcome.result if str(one.status) in FAILED]
-    return "; ".join(f"{one.node.name} {_why(one.status, one.message or '')}" for one in failed)
+    # What the system says of one holds for all: a full disk fails many.
+    for one in failed:
+        words = in_words("IOException", one.message or "")
+        if words:
+            return f"{one.node.name} failed. {words}"
+    told = [f"{one.node.name} {_why(one.status, one.message or '')}" for one in failed[:SHOWN]]
+    more = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
+    return (
+        f"{'; '.join(told)}{more}. Run again with --full-refresh, which computes every day anew; "
+        "if it fails again, the fault is in the models or in data they do not expect."
+    )
+
+
+def _let_quote_nothing(log: Path) -> None:
+    """Leave nothing in the log of a failed call that an error may have quoted from a row."""
+    with suppress(OSError):
+        write_text(log, quoting_nothing(log.read_text(encoding="utf-8", errors="replace")))
 
 
 def _why(status: object, message: str) -> str:

@@ -18,7 +18,7 @@ from typing import Literal
 import duckdb
 
 from dagster_project.config.source import Source, load_source
-from dagster_project.errors import ConfigurationError, WinbackError, first_line
+from dagster_project.errors import ConfigurationError, WinbackError, first_line, read
 from dagster_project.files import locked, write_json
 from dagster_project.loading.feed import Silence, read_feed
 from dagster_project.notices.addresses import SECONDS, Notice, addresses, send
@@ -126,8 +126,8 @@ def telling_failures(paths: SourcePaths) -> Iterator[None]:
     """Tell of what fails before Dagster has a run, whose log would tell it."""
     try:
         yield
-    except WinbackError as error:
-        tell(paths, failed_early(error, paths.source))
+    except Exception as error:
+        tell(paths, failed_early(read(error), paths.source))
         raise
 
 

@@ -140,6 +140,12 @@ def has_candidate(paths: SourcePaths) -> bool:
     return _build_file(paths).exists()
 
 
+def drop_unfinished(paths: SourcePaths) -> None:
+    """Delete a candidate whose build or publication was cut short; a finished one stays."""
+    if not has_candidate(paths):
+        remove(paths.candidate)
+
+
 def end_audit(paths: SourcePaths) -> None:
     """Mark the candidate as unfinished: from here on its file is no longer the audited one."""
     _build_file(paths).unlink()

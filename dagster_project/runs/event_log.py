@@ -20,7 +20,9 @@ from dagster import DagsterEventType, EventLogEntry
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 
+from dagster_project.errors import read
 from dagster_project.notices.addresses import addresses
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.faults import without_stack
@@ -145,13 +147,13 @@ class EventLog(SqliteEventLogStorage):
             yield held
             return
         engine = self._engine(shard)
-        with self._db_lock, engine.begin() as connection:
+        with _in_words(), self._db_lock, engine.begin() as connection:
             yield connection
 
     def _engine(self, shard: str) -> Engine:
         """Return the engine of a file, whose connection stays open."""
         if shard not in self._engines:
-            with super()._connect(shard):
+            with _in_words(), super()._connect(shard):
                 pass  # Makes the file, if it is not there, the way Dagster does.
         with self._engines_lock:
             engine = self._engines.pop(shard, None)
@@ -196,3 +198,12 @@ def _trust_the_system(connection: Any, _: Any) -> None:
     After a power failure the last events may be missing; the file is whole.
     """
     connection.execute("pragma synchronous = normal")
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Let a fault of the log be told in words: Dagster prints it with the event and its values."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise read(error) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from dagster_project.errors import quoting_nothing
 from dagster_project.shown import shown
 
 # What Dagster and dagster-dbt tell beside the steps and the assets' own messages.
@@ -44,7 +45,7 @@ def show_dbt_event(message: Any) -> None:
         line = f"{built.node_info.node_relation.schema}.{built.node_info.node_name}"
         _show(f"    {line} ({built.execution_time:.2f}s)")
     elif level in ("warn", "error") and name not in TRACES:
-        _show(f"    {message.info.msg.strip()}")
+        _show(f"    {quoting_nothing(message.info.msg.strip())}")
 
 
 def _show(line: str) -> None:

@@ -44,7 +44,8 @@ def prune(paths: SourcePaths, instance: dg.DagsterInstance, *, days: int, count:
     if pruned:
         for file in (home / "history" / "runs.db", home / "history" / "runs" / "index.db"):
             _shrink(file)
-    _prune_blocked(paths, before, count)
+    _prune_folder(paths.blocked, before, count)
+    _prune_folder(paths.logs, before, count)
     _prune_marks(paths)
     prune_verdicts(paths, before, count)
     return len(pruned)
@@ -77,14 +78,15 @@ def _is_run_id(name: str) -> bool:
         return False
 
 
-def _prune_blocked(paths: SourcePaths, before: datetime, count: int) -> None:
-    folders = sorted(_entries(paths.blocked), key=lambda entry: entry.stat().st_mtime, reverse=True)
-    for folder in [one for one in folders if one.name.startswith(TEMPORARY)]:
-        delete(folder)
-        folders.remove(folder)
-    for folder in folders[count:]:
-        if folder.stat().st_mtime < before.timestamp():
-            remove(folder)
+def _prune_folder(folder: Path, before: datetime, count: int) -> None:
+    """Delete what is older than a moment and not of the last ones in a folder."""
+    entries = sorted(_entries(folder), key=lambda entry: entry.stat().st_mtime, reverse=True)
+    for entry in [one for one in entries if one.name.startswith(TEMPORARY)]:
+        delete(entry)
+        entries.remove(entry)
+    for entry in entries[count:]:
+        if entry.stat().st_mtime < before.timestamp():
+            remove(entry)
 
 
 def _prune_marks(paths: SourcePaths) -> None:

@@ -174,7 +174,18 @@ def test_no_value_of_a_row_is_in_the_message_of_a_failure(tmp_path: Path) -> Non
     class Outcome:
         exception, result = None, [Result]
 
-    assert dbt_runner._failure(Outcome) == "customers failed: Conversion Error"
+    assert dbt_runner._failure(Outcome).startswith("customers failed: Conversion Error. Run again")
+    Result.message = (
+        "Runtime Error in model customers (models/marts/customers.sql)\n"
+        '  IO Error: Could not write file "/data/warehouse.duckdb": No space left on device'
+    )
+    assert dbt_runner._failure(Outcome).startswith(
+        "customers failed. The disk is full: /data/warehouse.duckdb could not be written."
+    )
+    log = tmp_path / "dbt.log"
+    log.write_text("12:00 Conversion Error: Could not convert string 'jane@example.org' to INT32\n")
+    dbt_runner._let_quote_nothing(log)
+    assert log.read_text() == "12:00 Conversion Error: Could not convert string … to INT32"
 
 
 def test_an_interrupted_call_ends_what_it_was_building(

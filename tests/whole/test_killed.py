@@ -1,4 +1,4 @@
-"""`kill -9` of a run: readers keep a whole release, and the next plain run succeeds."""
+"""`kill -9`, SIGTERM, Ctrl-C: readers keep a whole release, and the next plain run succeeds."""
 
 import json
 import os
@@ -6,12 +6,14 @@ import signal
 import time
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 from support.shop import SHOP, add_sales, shop_paths, start_winback, winback
 
 from dagster_project.files import file_hash
 from dagster_project.paths import SourcePaths
+from dagster_project.runs.locking import source_lock
 
 pytestmark = pytest.mark.timeout(900)
 RUN = ("run", "--source", SHOP)
@@ -20,6 +22,16 @@ RUN = ("run", "--source", SHOP)
 # many moments spread over a whole run instead.
 Kill = tuple[str, float]
 POINTS: list[list[Kill]] = [[("models", 3.5), ("release/current", 0.02)]]
+# A run is interrupted so long after a step; WINBACK_SIGNAL_POINTS=8 interrupts one run each at that
+# many moments spread over a whole run instead, by turns with SIGTERM and SIGINT.
+SIGNALS = int(os.environ.get("WINBACK_SIGNAL_POINTS", "0"))
+INTERRUPTIONS: list[Kill] = [("models", 2.0)]
+
+
+def interruptions() -> list[Kill]:
+    seconds = float(os.environ.get("WINBACK_KILL_SECONDS", "16"))
+    spread = [("", seconds * number / SIGNALS) for number in range(1, SIGNALS + 1)]
+    return spread or INTERRUPTIONS
 
 
 def kills() -> list[list[Kill]]:
@@ -53,6 +65,45 @@ def test_readers_keep_a_whole_release_and_the_next_run_succeeds(
         assert connection.execute(
             "select count(*), count(distinct transaction_id) from raw.transactions"
         ).fetchall()[0] == (349 + 20, 349 + 20)
+
+
+@pytest.mark.parametrize(("place", "point"), enumerate(interruptions()))
+def test_an_interrupted_run_ends_at_once_and_leaves_nothing_half_done(
+    shop: Path, place: int, point: Kill
+) -> None:
+    (step, delay), number = point, (signal.SIGTERM, signal.SIGINT)[place % 2]
+    paths = shop_paths(shop)
+    former = whole_release(paths)
+    add_sales(paths, 20)
+    with start_winback("run", "--source", SHOP, data_dir=shop) as process:
+        while step and process.stderr.readline().strip() != step:
+            assert process.poll() is None
+        time.sleep(delay)
+        children = descendants(process.pid)
+        sent = time.monotonic()
+        process.send_signal(number)
+        _, messages = process.communicate(timeout=60)
+        assert time.monotonic() - sent < 5
+    # At the very end there may have been nothing left to interrupt.
+    assert process.returncode in (128 + number, 0) and (process.returncode or SIGNALS)
+    assert "Traceback" not in messages
+    if process.returncode:
+        assert messages.splitlines()[-1] == "winback: interrupted; run again"
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+    left = whole_release(paths)
+    with source_lock(paths, pytest.fail):
+        pass
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(paths.dagster_home))
+        with dg.DagsterInstance.get() as instance:
+            (last,) = instance.get_runs(limit=1)
+    if SIGNALS:
+        outcome = winback("run", "--source", SHOP, data_dir=shop)
+        assert outcome.code == 0, outcome.messages
+        assert left in (former, whole_release(paths)) and whole_release(paths) != former
+    else:
+        assert left == former
+        assert last.status == dg.DagsterRunStatus.FAILURE
 
 
 def kill_a_run(shop: Path, step: str, delay: float) -> None:
