@@ -11,6 +11,7 @@ from dagster_project.config.source import Source, load_source
 from dagster_project.defs import checks, jobs, schedules, sensors
 from dagster_project.defs.assets import models, raw, release, scores
 from dagster_project.defs.resources import SourceRun
+from dagster_project.loading.feed import watched_tables
 from dagster_project.paths import DEFAULT_SOURCE, SourcePaths, default_data_dir, setting
 from dagster_project.runs.progress import progress_logger
 
@@ -30,7 +31,7 @@ def build_definitions(source: Source, paths: SourcePaths) -> dg.Definitions:
             checks.raw_gate(),
             checks.release_gate(),
             # A finished source stays as old as it is.
-            *([checks.freshness()] if source.kind == "live" else []),
+            *(map(checks.freshness, watched_tables(source)) if source.kind == "live" else []),
         ],
         jobs=[jobs.daily_job(), jobs.full_rebuild_job()],
         schedules=[schedules.morning_schedule(source, paths)],

@@ -397,15 +397,21 @@ def _daemon(parsed: argparse.Namespace) -> None:
 
 
 def _serve(parsed: argparse.Namespace, host: str, port: int | None) -> None:
-    from dagster_project.cli import run, services
+    from dagster_project.cli import services
     from dagster_project.config.source import load_source
-    from dagster_project.runs.bookkeeping import mark_dead_runs
 
     paths = _paths(parsed)
     load_source(paths)
-    run.prepare_dagster_home(paths)
-    mark_dead_runs(paths, _say)
-    services.serve(paths, host=host, port=port, say=_say)
+
+    def prepare() -> None:
+        # Not before: a refused start shall neither wait for these libraries nor mark a run.
+        from dagster_project.cli.run import prepare_dagster_home
+        from dagster_project.runs.bookkeeping import mark_dead_runs
+
+        prepare_dagster_home(paths)
+        mark_dead_runs(paths, _say)
+
+    services.serve(paths, host=host, port=port, prepare=prepare, say=_say)
 
 
 def _port(text: str) -> int:

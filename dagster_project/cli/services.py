@@ -55,10 +55,24 @@ class Mark:
         return f"{self.what}{where} (process {self.process}{elsewhere})"
 
 
-def serve(paths: SourcePaths, *, host: str, port: int | None, say: Callable[[str], None]) -> None:
+def serve(
+    paths: SourcePaths,
+    *,
+    host: str,
+    port: int | None,
+    prepare: Callable[[], None],
+    say: Callable[[str], None],
+) -> None:
     """Run the UI, or the daemon alone without a port, until a signal ends it.
 
     Returns when SIGTERM, SIGINT or SIGHUP has come and no process is left.
+
+    Args:
+        paths: Those of the source.
+        host: Address on which the web server listens.
+        port: Of the web server; none for the daemon alone.
+        prepare: What only the one operator of a source may do, before anything starts.
+        say: Tells a person.
 
     Raises:
         WinbackError: another one operates the source, the port cannot be had, or one of the
@@ -72,6 +86,7 @@ def serve(paths: SourcePaths, *, host: str, port: int | None, say: Callable[[str
         if port is not None:
             # Before anything else is done for a minute.
             _check_port(host, port)
+        prepare()
         where = f" at {address}, with its daemon" if address else ""
         say(f"Starting the {what} of {paths.source}{where}; end it with Ctrl-C, or SIGTERM.")
         with tempfile.TemporaryDirectory(prefix="winback-") as folder:

@@ -49,7 +49,7 @@ def summarise(paths: SourcePaths, source: Source, release: Release) -> str:
         f"Release {release.release_id} of {paths.source}, as of {release.as_of}"
         + ("" if release.is_current else " (kept, not current)"),
         "",
-        *_reach_lines(read_manifest(file.parent).get("feed")),
+        *_reach_lines(read_manifest(file.parent)["feed"]),
         f"Customers  {customer_count:,}",
         *(
             f"  {stage:<11}{stages[stage]:>9,}  {stages[stage] / customer_count:6.1%}"
@@ -75,16 +75,17 @@ def summarise(paths: SourcePaths, source: Source, release: Release) -> str:
     return "\n".join(lines)
 
 
-def _reach_lines(feed: dict[str, Any] | None) -> list[str]:
-    """Say how far the data reach; a release of a former version does not know."""
-    if not feed:
-        return []
-    days, closed = feed["days_without_data"], feed["closed_days_without_data"]
-    without = f", {days} days without any up to the as-of date" if days else ""
-    return [
-        f"Data       up to {feed['last_day_with_data']}{without}"
-        + (f" ({closed} of them closed)" if closed else "")
-    ]
+def _reach_lines(feed: dict[str, dict[str, Any]]) -> list[str]:
+    """Say how far the data of each watched table reach."""
+    lines = []
+    for table, facts in feed.items():
+        days, closed = facts["days_without_data"], facts["closed_days_without_data"]
+        without = f", {days} days without any up to the as-of date" if days else ""
+        lines.append(
+            f"{'' if lines else 'Data':<11}{table} up to {facts['last_day_with_data']}{without}"
+            + (f" ({closed} of them closed)" if closed else "")
+        )
+    return lines
 
 
 def _definition(paths: SourcePaths, source: Source, release: Release) -> str:

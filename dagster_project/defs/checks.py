@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import dagster as dg
 
 from dagster_project.config import canonical
-from dagster_project.defs.assets.common import CANDIDATE, NEXT_STEP, TRANSACTIONS, GivenRun, raw_key
+from dagster_project.defs.assets.common import CANDIDATE, NEXT_STEP, GivenRun, raw_key
 from dagster_project.errors import GateBlockedError
 from dagster_project.files import file_hash
 from dagster_project.gates import limits, suites, verdicts
@@ -68,11 +68,11 @@ def release_gate() -> dg.AssetChecksDefinition:
     return gate
 
 
-def freshness() -> dg.AssetChecksDefinition:
-    """Return the check of how far the data of a live source reach; it blocks nothing itself."""
+def freshness(table: str) -> dg.AssetChecksDefinition:
+    """Return the check of how far a table of a live source reaches; it blocks nothing itself."""
 
     @dg.asset_check(
-        asset=TRANSACTIONS,
+        asset=raw_key(table),
         name="freshness",
         description=(
             "Freshness is that of the data, not of the runs: the last business day with lines that "
@@ -82,12 +82,12 @@ def freshness() -> dg.AssetChecksDefinition:
     )
     def check(source_run: GivenRun) -> dg.AssetCheckResult:
         with connect(source_run.paths, read_only=True) as connection:
-            feed = read_feed(connection, source_run.source, source_run.as_of)
+            feed = read_feed(connection, source_run.source, source_run.as_of, table)
         if feed is None:
             return dg.AssetCheckResult(
                 passed=False,
                 severity=dg.AssetCheckSeverity.WARN,
-                description=f"no line that counts up to {source_run.as_of}",
+                description=f"{table}: no line that counts up to {source_run.as_of}",
             )
         silence = feed.silence
         is_blocked = silence.is_late and silence.is_sure

@@ -8,7 +8,7 @@ from datetime import date
 
 from dagster_project.config import canonical
 from dagster_project.config.source import Source
-from dagster_project.loading.feed import DROP_SHARE, read_feed
+from dagster_project.loading.feed import DROP_SHARE, read_feeds
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import attach, connect
 
@@ -19,12 +19,12 @@ create or replace table audit.limits (
     maximum_rejected_share double, maximum_customerless_share double, key_columns varchar[],
     keeps_last_duplicate boolean, contact_columns varchar[], allows_no_customers boolean
 )"""
-# How the feed stands (see `loading.feed`); no row where nothing that counts has come in.
+# How the watched tables stand (see `loading.feed`); no row where nothing that counts has come in.
 FEED_DDL = """
 create or replace table audit.feed (
-    as_of_date date, is_live boolean, silent_days bigint, open_silent_days bigint,
-    unusual_days date[], maximum_silent_days bigint, is_sure boolean, is_usual boolean,
-    words varchar, day_lines bigint, usual_day_lines double, week_lines bigint,
+    table_name varchar, as_of_date date, is_live boolean, silent_days bigint,
+    open_silent_days bigint, unusual_days date[], maximum_silent_days bigint, is_sure boolean,
+    is_usual boolean, words varchar, day_lines bigint, usual_day_lines double, week_lines bigint,
     usual_week_lines double, drop_share double
 )"""
 FORMER_STAGES_DDL = """
@@ -34,7 +34,7 @@ create or replace table audit.former_stages (
 
 
 def write_limits(paths: SourcePaths, source: Source, as_of: date, today: date) -> None:
-    """Write the source's limits and how its feed stands into `audit`, which the suites join."""
+    """Write the source's limits and how its feeds stand into `audit`, which the suites join."""
     transactions = source.tables["transactions"]
     with connect(paths) as connection:
         connection.execute("create schema if not exists audit")
@@ -59,12 +59,12 @@ def write_limits(paths: SourcePaths, source: Source, as_of: date, today: date) -
             ],
         )
         connection.execute(FEED_DDL)
-        feed = read_feed(connection, source, as_of)
-        if feed is not None:
+        for feed in read_feeds(connection, source, as_of):
             silence, volume = feed.silence, feed.volume
             connection.execute(
-                "insert into audit.feed values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert into audit.feed values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
+                    silence.table,
                     as_of,
                     source.kind == "live",
                     silence.days,

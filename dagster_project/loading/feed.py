@@ -1,8 +1,10 @@
-"""How the feed of transactions stands as of a day, against its own pattern of the last eight weeks.
+"""How the feed of a table stands as of a day, against its own pattern of the last eight weeks.
 
-The one place that says how long a silence is usual, and from when it is too long. Gates, notices,
-the check of freshness, the manifest and the terminal all take it from here. A day has data if it
-has a line that counts; days on which the source's file says it is closed are expected to have none.
+Watched are the transactions and what else keeps a customer from being lost by the source's churn
+definition: without it all of them would seem to be leaving. This is the one place that says how
+long a silence is usual, and from when it is too long. Gates, notices, the checks of freshness, the
+manifest and the terminal all take it from here. A day has data if it has a line that counts; days
+on which the source's file says it is closed are expected to have none.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -13,6 +15,7 @@ from statistics import mean, median
 import duckdb
 
 from dagster_project.config.source import Source
+from dagster_project.warehouse import literal
 
 PATTERN_DAYS = 56
 # A feed that is as quiet as this is dead, whatever its pattern.
@@ -28,11 +31,28 @@ USUAL_SHARE = 0.75
 DROP_SHARE = 0.25
 LEAST_USUAL_LINES = 10
 WEEK = 7
+TRANSACTIONS, INTERACTIONS = "transactions", "interactions"
+# Of interactions those count that the customer did, as in `stg_interactions`: what the firm sends
+# goes on when nobody records the visits any more.
+BY_CUSTOMER = """
+interaction_type in (
+    'visit', 'login', 'message_opened', 'message_clicked', 'complaint', 'ticket', 'review',
+    'survey', 'contact_request', 'referral', 'cart_abandoned'
+)
+or (interaction_type = 'call' and direction is distinct from 'outbound')"""
+# Lines that count, by file and business date.
+LINES = {
+    TRANSACTIONS: "select source_file, ordered_on as day, used_row_count as lines "
+    "from raw.load_days where used_row_count > 0",
+    INTERACTIONS: "select source_file, count(*) as lines, "
+    "timezone({zone}, timezone('UTC', occurred_at))::date as day "
+    f"from raw.interactions where {BY_CUSTOMER} group by all",
+}
 
 
 @dataclass(frozen=True)
 class Silence:
-    """The days without data at the end of what is known as of a day.
+    """The days without data at the end of what is known of a table as of a day.
 
     `days` follow `last_day`, up to the as-of date; `closed_days` and `unusual_days` are among them.
     `limit` is how many of them, closed ones left out, are too long; a finished source has none.
@@ -49,6 +69,7 @@ class Silence:
     is_sure: bool = True
     newer_files: int = 0
     empty_files: int = 0
+    table: str = TRANSACTIONS
 
     @property
     def open_days(self) -> int:
@@ -69,13 +90,13 @@ class Silence:
     def words(self) -> str:
         """What a person is told of it."""
         if not self.days:
-            return f"data up to {self.last_day}, the as-of date"
+            return f"{self.table}: data up to {self.last_day}, the as-of date"
         closed = f", {self.closed_days} of them closed" if self.closed_days else ""
         empty = f", {self.empty_files} of them without a line" if self.empty_files else ""
         came = f"{_counted('file', self.newer_files)} came after the one with that day{empty}"
         return (
-            f"last data {self.last_day}; {_counted('day', self.days)} without any up to "
-            f"{self.as_of}{closed}; {came}"
+            f"{self.table}: last data {self.last_day}; {_counted('day', self.days)} without any "
+            f"up to {self.as_of}{closed}; {came}"
         )
 
     def facts(self) -> dict[str, str | int]:
@@ -102,46 +123,65 @@ class Volume:
 
 @dataclass(frozen=True)
 class Feed:
-    """Silence and volume of a source's transactions as of a day."""
+    """Silence and volume of one of a source's tables as of a day."""
 
     silence: Silence
     volume: Volume
 
 
-def read_feed(connection: duckdb.DuckDBPyConnection, source: Source, as_of: date) -> Feed | None:
-    """Return how a source's feed stands as of a day by what raw holds.
+def watched_tables(source: Source) -> list[str]:
+    """Return the tables whose silence would make a source's customers look lost."""
+    is_by_interaction = source.churn_basis != "purchase" and INTERACTIONS in source.tables
+    return [TRANSACTIONS, *([INTERACTIONS] if is_by_interaction else [])]
+
+
+def read_feeds(connection: duckdb.DuckDBPyConnection, source: Source, as_of: date) -> list[Feed]:
+    """Return how a source's watched tables stand as of a day; see `read_feed`."""
+    feeds = (read_feed(connection, source, as_of, table) for table in watched_tables(source))
+    return [feed for feed in feeds if feed is not None]
+
+
+def read_feed(
+    connection: duckdb.DuckDBPyConnection, source: Source, as_of: date, table: str = TRANSACTIONS
+) -> Feed | None:
+    """Return how the feed of a source's table stands as of a day by what raw holds.
 
     None where raw holds no line that counts from the source's first day up to that day.
     """
+    lines_that_count = LINES[table].format(zone=literal(source.time_zone))
     rows = connection.execute(
-        "select ordered_on, sum(used_row_count)::bigint from raw.load_days "
-        "where used_row_count > 0 and ordered_on between ? and ? group by ordered_on",
-        [source.first_day, as_of],
-    ).fetchall()
-    if not rows:
-        return None
-    lines = dict(rows)
-    newer, empty = connection.execute(
-        """
-        with files as (
+        f"""
+        with days as materialized (
+            select * from ({lines_that_count}) where day between $first_day and $as_of
+        ),
+        files as (
             select source_file, line_count, delivered_at
-            from raw.loads where table_name = 'transactions'
+            from raw.loads where table_name = $table
         ),
         last_file as (
             select delivered_at, source_file
             from files
-            join raw.load_days using (source_file)
-            where used_row_count > 0 and ordered_on = ?
+            join days using (source_file)
+            where day = (select max(day) from days)
             order by all desc limit 1
+        ),
+        newer as (
+            select count(*) as newer, count(*) filter (files.line_count = 0) as empty
+            from files, last_file
+            -- Files that came at once are told apart by their names.
+            where (files.delivered_at, files.source_file)
+                > (last_file.delivered_at, last_file.source_file)
         )
-        select count(*), count(*) filter (files.line_count = 0)
-        from files, last_file
-        -- Files that came at once are told apart by their names.
-        where (files.delivered_at, files.source_file)
-            > (last_file.delivered_at, last_file.source_file)
+        select day, sum(lines)::bigint, any_value(newer), any_value(empty)
+        from days cross join newer
+        group by day
         """,
-        [max(lines)],
-    ).fetchone()
+        {"first_day": source.first_day, "as_of": as_of, "table": table},
+    ).fetchall()
+    if not rows:
+        return None
+    lines = {day: count for day, count, _, _ in rows}
+    *_, newer, empty = rows[0]
     is_live = source.kind == "live"
     silence = silence_after(
         lines,
@@ -151,6 +191,7 @@ def read_feed(connection: duckdb.DuckDBPyConnection, source: Source, as_of: date
         declared_limit=source.limits.maximum_silent_days,
         newer_files=newer,
         empty_files=empty,
+        table=table,
     )
     return Feed(silence, volume_of(lines, closed=source.days_closed, is_live=is_live))
 
@@ -164,6 +205,7 @@ def silence_after(
     declared_limit: int | None = None,
     newer_files: int = 0,
     empty_files: int = 0,
+    table: str = TRANSACTIONS,
 ) -> Silence:
     """Return the silence at the end of the days with data, of which there is one at least.
 
@@ -180,12 +222,13 @@ def silence_after(
         declared_limit: The source's own limit.
         newer_files: How many files came after that of the last day.
         empty_files: How many of these hold no line.
+        table: The table they are days of.
     """
     known = {day for day in with_data if day <= as_of}
     first, last = min(known), max(known)
     silent = list(_days(last + timedelta(days=1), as_of))
     closed_count = sum(day in closed for day in silent)
-    files = {"newer_files": newer_files, "empty_files": empty_files}
+    files = {"newer_files": newer_files, "empty_files": empty_files, "table": table}
     if not is_live:
         return Silence(as_of, last, len(silent), closed_count, **files)
     window = [

@@ -9,9 +9,9 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -20,7 +20,7 @@ import duckdb
 from dagster_project.config.source import Source, load_source
 from dagster_project.errors import ConfigurationError, WinbackError, first_line, read
 from dagster_project.files import locked, write_json
-from dagster_project.loading.feed import Silence, read_feed
+from dagster_project.loading.feed import Silence, read_feeds
 from dagster_project.notices.addresses import SECONDS, Notice, addresses, send
 from dagster_project.paths import SourcePaths
 
@@ -55,17 +55,17 @@ class Well:
 class Told:
     """What has been told of a source and is not over; kept from run to run.
 
-    `troubles` are those since a run last went well; `late` is the last day with data before the
-    silence that was told.
+    `troubles` are those since a run last went well; `late` is, by table, the last day with data
+    before the silence that was told.
     """
 
     published: str | None = None
     troubles: tuple[str, ...] = ()
-    late: str | None = None
+    late: dict[str, str] = field(default_factory=dict)
 
 
 def due(
-    told: Told, source: str, happened: Trouble | Well | None, silence: Silence | None
+    told: Told, source: str, happened: Trouble | Well | None, silences: Sequence[Silence]
 ) -> tuple[list[Notice], Told]:
     """Return the notices that are due, and what will have been told when they have arrived."""
     notices = []
@@ -78,25 +78,29 @@ def due(
         if cause not in told.troubles:
             add(happened.kind, happened.kind, happened.text)
             told = replace(told, troubles=(*told.troubles, cause))
-    if silence and silence.is_late and told.late != silence.last_day.isoformat():
+    for silence in silences:
+        last_day = silence.last_day.isoformat()
+        if not silence.is_late or told.late.get(silence.table) == last_day:
+            continue
         add(
             "late",
             "late",
             f"Nothing new for too long: {silence.words}. From {silence.limit} days on"
             f"{', closed days left out,' if silence.closed_days else ''} that is more than this "
             "source's pattern allows.\n"
-            f"Look whether its files still arrive in the landing folder of {source}; then "
-            f"`winback run --source {source}`. Days on which the business was closed belong into "
-            "`closed_days` of its file.",
+            f"Look whether its files of {silence.table} still arrive in the landing folder of "
+            f"{source}; then `winback run --source {source}`. Days on which the business was "
+            "closed belong into `closed_days` of its file.",
         )
-        told = replace(told, late=silence.last_day.isoformat())
+        told = replace(told, late={**told.late, silence.table: last_day})
     if isinstance(happened, Well):
-        has_ended = told.late is not None and silence is not None and not silence.is_late
-        if told.troubles or has_ended:
+        on_time = {silence.table for silence in silences if not silence.is_late}
+        if told.troubles or on_time & told.late.keys():
             add("recovered", f"recovered, {happened.release_id} is current", happened.text)
         elif happened.is_new and happened.release_id != told.published:
             add("published", f"published {happened.release_id}", happened.text)
-        told = Told(happened.release_id, (), None if has_ended else told.late)
+        still_late = {table: day for table, day in told.late.items() if table not in on_time}
+        told = Told(happened.release_id, (), still_late)
     return notices, told
 
 
@@ -131,20 +135,20 @@ def telling_failures(paths: SourcePaths) -> Iterator[None]:
         raise
 
 
-def silence_of(paths: SourcePaths, source: Source, now: datetime) -> Silence | None:
-    """Return a live source's silence as raw has it; None where it cannot be told.
+def silences_of(paths: SourcePaths, source: Source, now: datetime) -> list[Silence]:
+    """Return the silences of a live source's watched tables as raw has them; none if untold.
 
     That is a finished source, one without a day, and a warehouse that a run is writing just now:
     who looks next will see.
     """
     if source.kind != "live" or not paths.warehouse.exists():
-        return None
+        return []
     try:
         with duckdb.connect(str(paths.warehouse), read_only=True) as connection:
-            feed = read_feed(connection, source, source.last_complete_day(now))
+            feeds = read_feeds(connection, source, source.last_complete_day(now))
     except duckdb.Error:
-        return None
-    return feed and feed.silence
+        return []
+    return [feed.silence for feed in feeds]
 
 
 def failed_early(error: WinbackError, source: str) -> Trouble:
@@ -157,11 +161,11 @@ def failed_early(error: WinbackError, source: str) -> Trouble:
 
 
 def _tell(paths: SourcePaths, happened: Trouble | Well | None, ends: float) -> list[str]:
-    silence = None
+    silences: list[Silence] = []
     # The source's file may be the very trouble.
     with contextlib.suppress(WinbackError):
         source = load_source(paths)
-        silence = silence_of(paths, source, datetime.now(UTC))
+        silences = silences_of(paths, source, datetime.now(UTC))
     patience_ends = min(ends, time.monotonic() + PATIENCE_SECONDS)
     with locked(
         paths.notices.with_suffix(".lock"),
@@ -171,7 +175,7 @@ def _tell(paths: SourcePaths, happened: Trouble | Well | None, ends: float) -> l
         if not is_alone:
             return ["Notice not sent: another process is telling of the same source."]
         told = _read(paths)
-        notices, after = due(told, paths.source, happened, silence)
+        notices, after = due(told, paths.source, happened, silences)
         deliveries = send(notices, ends - time.monotonic()) if notices else []
         if after != told and (not notices or any(d.fault is None for d in deliveries)):
             write_json(paths.notices, asdict(after))
@@ -184,7 +188,7 @@ def _tell(paths: SourcePaths, happened: Trouble | Well | None, ends: float) -> l
 def _read(paths: SourcePaths) -> Told:
     try:
         kept = json.loads(paths.notices.read_text(encoding="utf-8"))
-        return Told(kept["published"], tuple(kept["troubles"]), kept["late"])
+        return Told(kept["published"], tuple(kept["troubles"]), dict(kept["late"]))
     except (OSError, ValueError, LookupError, TypeError):
         # To be told twice is better than not at all.
         return Told()

@@ -15,6 +15,7 @@ import pytest
 from support.shop import SHOP, WINBACK, make_shop
 
 from dagster_project.cli.services import LOCATION, Mark
+from dagster_project.files import locked
 from dagster_project.paths import SourcePaths
 
 # Long enough for a busy machine; what is waited for comes within seconds.
@@ -41,9 +42,18 @@ stand_in = ["stand_in", str(folder / "children"), sys.argv[4]]
 services._services = lambda *_: [services._Service("code server", [*stand_in, "--socket", "none"])]
 services.PROJECT_DIR = folder
 paths = SourcePaths(folder, "shop")
+
+def prepare():
+    with (folder / "prepared").open("a") as file:
+        file.write("once ")
+
 try:
     services.serve(
-        paths, host="127.0.0.1", port=port or None, say=lambda text: print(text, flush=True)
+        paths,
+        host="127.0.0.1",
+        port=port or None,
+        prepare=prepare,
+        say=lambda text: print(text, flush=True),
     )
 except WinbackError as error:
     sys.exit(f"winback: {error}")
@@ -131,6 +141,8 @@ def test_a_second_one_is_refused_with_the_place_of_the_first(
                 )
             assert second.returncode == 1
         assert len(started(folder)) == 1
+        # What a refused one did not do: mark runs as dead.
+        assert (folder / "prepared").read_text() == "once "
         process.terminate()
         process.communicate(timeout=SECONDS)
 
@@ -187,6 +199,30 @@ def test_a_process_that_does_not_live_ends_all_with_one_line(folder: Path) -> No
 def test_one_in_another_container_is_told_with_its_host() -> None:
     mark = Mark("UI", 7, "elsewhere", "http://0.0.0.0:3000")
     assert str(mark) == "UI at http://0.0.0.0:3000 (process 7 on elsewhere)"
+
+
+REFUSED = """
+import sys
+from dagster_project.cli.main import main
+try:
+    main(["daemon", "--source", "shop", "--data-dir", sys.argv[1]])
+finally:
+    print("dagster" in sys.modules)
+"""
+
+
+def test_a_second_one_is_refused_before_it_looks_at_any_run(tmp_path: Path) -> None:
+    paths = make_shop(tmp_path / "data")
+    with locked(paths.operator, poll_seconds=0, may_wait=lambda: False):
+        second = subprocess.run(
+            [sys.executable, "-c", REFUSED, paths.data_dir], capture_output=True, text=True
+        )
+    assert (second.returncode, second.stdout) == (1, "False\n")
+    assert second.stderr == (
+        "winback: shop is operated already by another UI or daemon; use that one, or end it "
+        "first.\n"
+    )
+    assert not (paths.dagster_home / "dagster.yaml").exists()
 
 
 @pytest.fixture

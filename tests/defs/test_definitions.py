@@ -214,3 +214,12 @@ def test_only_a_live_source_has_to_be_fresh_and_by_its_data(tmp_path: Path) -> N
         assert all(spec.freshness_policy is None for spec in built.resolve_all_asset_specs())
         checks = built.resolve_asset_graph().asset_check_keys
         assert (dg.AssetCheckKey(TRANSACTIONS, "freshness") in checks) == is_watched, name
+    # Interactions are watched where a customer is lost by their silence, too.
+    columns = "{customer_id: a, occurred_at: b, interaction_type: c}"
+    visits = f"  interactions:\n    files: v.csv\n    columns: {columns}\n"
+    interactions = dg.AssetCheckKey(dg.AssetKey(["raw", "interactions"]), "freshness")
+    for basis in ("purchase", "both"):
+        text = file.read_text().replace("{method:", f"{{basis: {basis}, method:", 1)
+        file.with_name(f"{basis}.yml").write_text(text + visits)
+        checks = definitions_of(basis, tmp_path).resolve_asset_graph().asset_check_keys
+        assert (interactions in checks) == (basis == "both"), basis

@@ -31,7 +31,7 @@ def test_it_warns_from_the_first_unusual_day_and_fails_when_the_gate_blocks(
 ) -> None:
     as_of = LAST + timedelta(days=silent_days)
     run = SimpleNamespace(paths=shop.paths, source=shop.source, as_of=as_of)
-    result = checks.freshness()(source_run=run)
+    result = checks.freshness("transactions")(source_run=run)
     assert (result.passed, result.severity.value) == (is_passed, severity)
     told = {name: entry.value for name, entry in result.metadata.items()}
     assert told == {
@@ -40,12 +40,14 @@ def test_it_warns_from_the_first_unusual_day_and_fails_when_the_gate_blocks(
         "closed_days_without_data": 0,
         "maximum_silent_days": 7,
     }
-    reach = "data up to 2024-02-29" if is_passed else "last data 2024-02-29"
+    reach = (
+        "transactions: data up to 2024-02-29" if is_passed else "transactions: last data 2024-02-29"
+    )
     assert result.description.startswith(reach)
 
 
 def test_without_any_line_it_says_so(shop: Shop) -> None:
     run = SimpleNamespace(paths=shop.paths, source=shop.source, as_of=date(2023, 12, 31))
-    result = checks.freshness()(source_run=run)
+    result = checks.freshness("transactions")(source_run=run)
     assert (result.passed, result.severity.value) == (False, "WARN")
-    assert result.description == "no line that counts up to 2023-12-31"
+    assert result.description == "transactions: no line that counts up to 2023-12-31"

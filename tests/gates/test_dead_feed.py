@@ -63,7 +63,7 @@ def test_ten_days_without_files_are_warned_of_and_then_block(tmp_path: Path) -> 
         warning = first["no_unusual_silence"]
         assert not warning.is_blocking
         assert warning.observed_value == (
-            "last data 2024-03-05; 1 day without any up to 2024-03-06; "
+            "transactions: last data 2024-03-05; 1 day without any up to 2024-03-06; "
             "no file came after the one with that day"
         )
         assert warning.example_ids == ("2024-03-06",)
@@ -76,16 +76,17 @@ def test_ten_days_without_files_are_warned_of_and_then_block(tmp_path: Path) -> 
         tenth = failing(shop, last + timedelta(days=10))["silence_within_limit"]
     assert blocked_message([tenth]).splitlines() == [
         "raw gate, load_days: silence_within_limit failed",
-        "  expected:   A live source has not been without data for too long up to the as-of date, "
-        "or every customer would seem to be leaving.",
-        "  observed:   last data 2024-03-05; 10 days without any up to 2024-03-15; "
+        "  expected:   No table of a live source that says who is leaving (transactions; "
+        "interactions where the churn definition counts them) has been without data for too long "
+        "up to the as-of date, or every customer would seem to be leaving.",
+        "  observed:   transactions: last data 2024-03-05; 10 days without any up to 2024-03-15; "
         "no file came after the one with that day",
-        "  threshold:  fewer than 7 days without data, closed days left out",
+        "  threshold:  transactions: fewer than 7 days without data, closed days left out",
         "  unexpected: 10 of 10, for example 2024-03-06, 2024-03-07, 2024-03-08, 2024-03-09, "
         "2024-03-10",
-        "  mend:       Look whether the source's files still arrive and are complete; if the "
-        "business was closed, add the days to `closed_days` in the source's YAML; if so long a "
-        "silence is usual, set `maximum_silent_days` in its limits.",
+        "  mend:       Look whether the files of the silent table still arrive and are complete; "
+        "if the business was closed, add the days to `closed_days` in the source's YAML; if so "
+        "long a silence is usual, set `maximum_silent_days` in its limits.",
     ]
 
 
@@ -96,7 +97,8 @@ def test_a_young_feed_is_only_warned_of_and_a_finished_one_not_at_all(tmp_path: 
         young = failing(shop, as_of)
         assert list(young) == ["no_unusual_silence"]
         assert judged(shop, "load_days", as_of)["silence_within_limit"].threshold == (
-            "fewer than 7 days without data; only a warning while fewer than 28 days are loaded"
+            "transactions: fewer than 7 days without data; only a warning while fewer than 28 days "
+            "are loaded"
         )
     with live_shop(tmp_path / "finished", date(2024, 3, 5), kind="finished") as shop:
         assert failing(shop, date(2024, 12, 31)) == {}
@@ -127,8 +129,8 @@ def test_a_declared_holiday_week_is_accepted(tmp_path: Path) -> None:
         assert judged(shop, "load_days", date(2024, 3, 11))[
             "silence_within_limit"
         ].observed_value == (
-            "last data 2024-03-02; 9 days without any up to 2024-03-11, 9 of them closed; "
-            "no file came after the one with that day"
+            "transactions: last data 2024-03-02; 9 days without any up to 2024-03-11, 9 of them "
+            "closed; no file came after the one with that day"
         )
         assert list(failing(shop, back_on)) == ["no_unusual_silence"]
         shop.put("back.csv", sales(back_on))
@@ -163,11 +165,12 @@ def test_a_feed_that_drops_to_a_tenth_is_warned_of(busy: int, tmp_path: Path) ->
         warning = dropped["volume_not_dropped"]
         assert not warning.is_blocking
         assert warning.observed_value == (
-            f"last day {2 * busy} lines, seven days {120 + 2 * busy} lines"
+            f"transactions, last day {2 * busy} lines; "
+            f"transactions, seven days {120 + 2 * busy} lines"
         )
         assert warning.threshold == (
-            f"last day at least {5 * busy} of the usual {20 * busy}, "
-            f"seven days at least {30 + 5 * busy} of the usual {120 + 20 * busy}"
+            f"transactions, last day at least {5 * busy} of the usual {20 * busy}; "
+            f"transactions, seven days at least {30 + 5 * busy} of the usual {120 + 20 * busy}"
         )
         # The two before agree on an even business only.
         statistical = judged(shop, "load_days", saturday)["last_day_volume_usual"]
@@ -208,3 +211,92 @@ def test_one_of_two_shops_that_sends_nothing_is_noticed(tmp_path: Path) -> None:
         shop.put("c.csv", sales(as_of + timedelta(days=1)))
         shop.load()
         assert failing(shop, as_of + timedelta(days=1), "loads") == {}
+
+
+def by_visits(basis: str) -> dict[str, str]:
+    """Return the parts of a shop whose visits are recorded, with what keeps a customer."""
+    return {
+        "files": "history.csv",
+        "more": f"churn_definition: {{method: fixed, basis: {basis}, lost_days: 30}}\n",
+        "tables": """\
+  interactions:
+    files: "visits-*.csv"
+    date_format: "%Y-%m-%d %H:%M"
+    columns: {customer_id: customer, occurred_at: at, interaction_type: kind}
+""",
+    }
+
+
+def visits(*on: date, kind: str = "visit", per_day: int = 12) -> str:
+    # Half an hour before midnight in New York: a day off by a time zone would show.
+    rows = [f"c{number},{day} 23:30,{kind}\n" for day in on for number in range(per_day)]
+    return "customer,at,kind\n" + "".join(rows)
+
+
+@pytest.mark.parametrize("basis", ["interaction", "both"])
+def test_dead_interactions_block_where_they_say_who_is_lost(basis: str, tmp_path: Path) -> None:
+    dead, as_of = date(2024, 3, 5), date(2024, 3, 12)
+    with live_shop(tmp_path, as_of, **by_visits(basis)) as shop:
+        shop.put("visits-a.csv", visits(*days(FIRST, dead)))
+        # What the firm sends goes on, and an empty file came.
+        shop.put("visits-b.csv", visits(*days(dead, as_of), kind="message_sent"))
+        shop.put("visits-c.csv", visits())
+        shop.load("interactions")
+        assert failing(shop, dead) == {}
+        first = failing(shop, dead + timedelta(days=1))
+        assert list(first) == ["no_unusual_silence"]
+        assert first["no_unusual_silence"].observed_value == (
+            "transactions: data up to 2024-03-06, the as-of date. "
+            "interactions: last data 2024-03-05; 1 day without any up to 2024-03-06; "
+            "2 files came after the one with that day, 1 of them without a line"
+        )
+        silence = failing(shop, as_of)["silence_within_limit"]
+        assert silence.is_blocking
+        assert silence.observed_value.startswith(
+            "transactions: data up to 2024-03-12, the as-of date. "
+            "interactions: last data 2024-03-05; 7 days without any up to 2024-03-12; "
+        )
+        assert silence.example_ids == tuple(f"2024-03-{day:02}" for day in range(6, 11))
+        assert silence.threshold == (
+            "transactions: fewer than 7 days without data, closed days left out. "
+            "interactions: fewer than 7 days without data, closed days left out"
+        )
+        # The other way round the transactions are named.
+        shop.put("visits-d.csv", visits(*days(dead, date(2024, 3, 19))))
+        shop.load("interactions")
+        sales_stopped = failing(shop, date(2024, 3, 19))["silence_within_limit"]
+        assert sales_stopped.observed_value.startswith("transactions: last data 2024-03-12; 7 days")
+        assert sales_stopped.observed_value.endswith(
+            "interactions: data up to 2024-03-19, the as-of date"
+        )
+
+
+def test_fewer_interactions_are_warned_of_and_their_pattern_is_their_own(tmp_path: Path) -> None:
+    """A weekly export of visits is on time, while the till is read every day."""
+    last = date(2024, 3, 10)
+    mondays = [day for day in days(FIRST, last) if day.weekday() == 0]
+    with live_shop(tmp_path, last, **by_visits("both")) as shop:
+        shop.put("visits-a.csv", visits(*mondays[:-1]))
+        shop.put("visits-b.csv", visits(mondays[-1], per_day=2))
+        shop.load("interactions")
+        dropped = failing(shop, last)
+        assert list(dropped) == ["volume_not_dropped"]
+        assert dropped["volume_not_dropped"].observed_value == (
+            "transactions, last day 12 lines; transactions, seven days 84 lines; "
+            "interactions, last day 2 lines; interactions, seven days 2 lines"
+        )
+        assert dropped["volume_not_dropped"].example_ids == (
+            "interactions, last day",
+            "interactions, seven days",
+        )
+
+
+def test_dead_interactions_are_nothing_where_purchases_alone_count(tmp_path: Path) -> None:
+    last = date(2024, 3, 12)
+    with live_shop(tmp_path, last, **by_visits("purchase")) as shop:
+        shop.put("visits-a.csv", visits(*days(FIRST, date(2024, 2, 1))))
+        shop.load("interactions")
+        assert failing(shop, last) == {}
+        assert judged(shop, "load_days", last)["no_unusual_silence"].observed_value == (
+            "transactions: data up to 2024-03-12, the as-of date"
+        )

@@ -95,7 +95,10 @@ MORE_LOST = """
         date '2024-03-29' + (number % 3)::integer as valid_from, date '2024-03-31' as valid_to
     from range({count}) as numbers(number);
 """
-DEAD = "insert into audit.feed by name select 4 as silent_days, 'last data 2024-03-27' as words;"
+DEAD = (
+    "insert into audit.feed by name "
+    "select 4 as silent_days, 'transactions: last data 2024-03-27' as words;"
+)
 
 
 def turns(release: Path, warehouse: Path) -> Outcome:
@@ -120,7 +123,7 @@ def test_more_turning_alarm_or_lost_than_usual_names_a_dead_feed(
     assert (unusual.is_passed, unusual.severity) == (False, "warning")
     assert unusual.observed_value == (
         "5.9% of 545 customers (32) in the 3 days since 2024-03-28. "
-        "A likely cause is a dead feed: last data 2024-03-27"
+        "A likely cause is a dead feed: transactions: last data 2024-03-27"
     )
     assert unusual.threshold == "at most 5.6%, usual are 3.3%"
     assert "Look first whether the feed is dead" in unusual.mend

@@ -1,5 +1,6 @@
 """How a feed stands against its own pattern: the one measure of gates, notices and freshness."""
 
+import re
 from collections.abc import Iterable
 from datetime import date, timedelta
 from pathlib import Path
@@ -7,7 +8,15 @@ from pathlib import Path
 import pytest
 from support.raw_shop import HEADER, lines, open_shop
 
-from dagster_project.loading.feed import Silence, Volume, read_feed, silence_after, volume_of
+from dagster_project.loading.feed import (
+    BY_CUSTOMER,
+    Silence,
+    Volume,
+    read_feed,
+    silence_after,
+    volume_of,
+)
+from dagster_project.paths import PROJECT_DIR
 
 # A Sunday.
 LAST = date(2024, 3, 31)
@@ -170,7 +179,7 @@ def test_an_empty_file_is_announced_and_told_apart_from_none(tmp_path: Path) -> 
     def words() -> str:
         return read_feed(shop.connection, shop.source, date(2024, 1, 5)).silence.words
 
-    last = "last data 2024-01-03; 2 days without any up to 2024-01-05; "
+    last = "transactions: last data 2024-01-03; 2 days without any up to 2024-01-05; "
     with open_shop(tmp_path, kind="live") as shop:
         shop.put("day-01.csv", HEADER)
         shop.put("day-03.csv", lines("1,2024-01-03,5"))
@@ -193,4 +202,13 @@ def test_an_empty_file_is_announced_and_told_apart_from_none(tmp_path: Path) -> 
         )
         shop.put("day-05.csv", lines("1,2024-01-05,5"))
         shop.load()
-        assert words() == "data up to 2024-01-05, the as-of date"
+        assert words() == "transactions: data up to 2024-01-05, the as-of date"
+
+
+def test_the_interactions_that_count_are_those_of_the_models() -> None:
+    """`stg_interactions` says the same in dbt, which loading must not read."""
+    model = (PROJECT_DIR / "dbt/models/staging/stg_interactions.sql").read_text()
+    (condition,) = re.findall(
+        r"not what the firm did to them\.\n(.+?) as is_by_customer", model, re.S
+    )
+    assert condition.split() == BY_CUSTOMER.split()

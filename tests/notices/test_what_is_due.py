@@ -21,7 +21,7 @@ from dagster_project.notices.tell import (
     Trouble,
     Well,
     due,
-    silence_of,
+    silences_of,
     tell,
     telling_failures,
 )
@@ -34,16 +34,19 @@ FAILED = Trouble("failed", "1", "step")
 DAY = date(2024, 3, 1)
 
 
-def silence(last_day: date, days: int, closed_days: int = 0) -> Silence:
+def silence(
+    last_day: date, days: int, closed_days: int = 0, table: str = "transactions"
+) -> Silence:
     """Return a silence of a source that allows six days."""
     as_of = last_day + timedelta(days=days)
-    return Silence(as_of, last_day, days, closed_days, limit=7)
+    return Silence(as_of, last_day, days, closed_days, limit=7, table=table)
 
 
 ON_TIME = silence(DAY, 6)
 LATE, LATER = silence(DAY, 7), silence(DAY, 8)
 LATE_AGAIN = silence(DAY + timedelta(days=3), 7)
 NEW_DATA = silence(DAY + timedelta(days=20), 0)
+NO_VISITS, VISITS = silence(DAY, 7, table="interactions"), silence(DAY, 0, table="interactions")
 
 
 @pytest.fixture
@@ -72,27 +75,38 @@ def paths(tmp_path: Path) -> SourcePaths:
         ),
         # What is published meanwhile does not end a silence, and an unreadable one neither.
         ([(None, LATE), (B, LATER), B, (A, NEW_DATA)], ["late", "published", "recovered"]),
+        # Another table is another silence, and each ends for itself.
+        ([(None, LATE), (None, LATER, NO_VISITS), (None, LATER, NO_VISITS)], ["late", "late"]),
+        (
+            [(None, LATE, NO_VISITS), (A, NEW_DATA, NO_VISITS), (B, NEW_DATA), (A, VISITS)],
+            ["late", "late", "recovered", "published", "recovered"],
+        ),
+        ([(None, LATE), (None, LATE_AGAIN), (A, LATE_AGAIN)], ["late", "late", "published"]),
     ],
 )
 def test_an_event_is_told_once(events: list, kinds: list[str]) -> None:
     told, found = Told(), []
     for event in events:
-        happened, silence = event if isinstance(event, tuple) else (event, None)
-        notices, told = due(told, "shop", happened, silence)
+        happened, *silences = event if isinstance(event, tuple) else (event,)
+        notices, told = due(told, "shop", happened, silences)
         found += [notice.kind for notice in notices]
     assert found == kinds
 
 
 def test_a_late_notice_says_since_when_and_what_is_usual() -> None:
-    ((notice,), _) = due(Told(), "shop", None, LATE)
+    ((notice,), _) = due(Told(), "shop", None, [LATE])
     assert notice.title == "winback shop: late"
-    assert "last data 2024-03-01; 7 days without any up to 2024-03-08; no file came" in notice.body
+    assert notice.body.startswith(
+        "Nothing new for too long: transactions: last data 2024-03-01; 7 days without any up to "
+        "2024-03-08; no file came"
+    )
+    assert "Look whether its files of transactions still arrive in the landing" in notice.body
     assert "From 7 days on that is more than this source's pattern allows" in notice.body
 
 
 def test_closed_days_are_no_days_of_a_silence() -> None:
-    assert due(Told(), "shop", None, silence(DAY, 9, closed_days=3))[0] == []
-    ((notice,), _) = due(Told(), "shop", None, silence(DAY, 10, closed_days=3))
+    assert due(Told(), "shop", None, [silence(DAY, 9, closed_days=3)])[0] == []
+    ((notice,), _) = due(Told(), "shop", None, [silence(DAY, 10, closed_days=3)])
     assert "10 days without any up to 2024-03-11, 3 of them closed" in notice.body
 
 
@@ -102,11 +116,11 @@ def test_a_silence_is_read_from_raw_for_live_sources_only(tmp_path: Path) -> Non
         shop.load()
     live, now = shop.source, datetime(2024, 1, 21, 12, tzinfo=UTC)
     finished = live.model_copy(update={"kind": "finished"})
-    assert silence_of(shop.paths, finished, now) is None
-    found = silence_of(shop.paths, live, now)
+    assert silences_of(shop.paths, finished, now) == []
+    (found,) = silences_of(shop.paths, live, now)
     assert (found.as_of, found.last_day) == (date(2024, 1, 20), date(2024, 1, 3))
     assert (found.days, found.open_days, found.limit) == (17, 16, 7)
-    assert silence_of(SourcePaths(tmp_path, "absent"), live, now) is None
+    assert silences_of(SourcePaths(tmp_path, "absent"), live, now) == []
 
 
 def test_it_is_kept_with_the_state_from_process_to_process(
@@ -120,7 +134,7 @@ def test_it_is_kept_with_the_state_from_process_to_process(
     assert json.loads(paths.notices.read_text()) == {
         "published": "b",
         "troubles": [],
-        "late": None,
+        "late": {},
     }
     # One that was spoilt is begun anew: twice is better than not at all.
     paths.notices.write_text("{")

@@ -114,11 +114,13 @@ def test_over_midnight_and_an_edit_every_step_has_the_same_answers(
     assert manifest["settings_fingerprint"] == over_midnight.settings_as_started
     # What the day that has begun brought already is no answer to how far the data reach.
     assert manifest["feed"] == {
-        "last_day_with_data": str(PAST),
-        "days_without_data": 0,
-        "closed_days_without_data": 0,
+        "transactions": {
+            "last_day_with_data": str(PAST),
+            "days_without_data": 0,
+            "closed_days_without_data": 0,
+        }
     }
-    assert f"Data       up to {PAST}\n" in outcome.output
+    assert f"Data       transactions up to {PAST}\n" in outcome.output
     with duckdb.connect(str(paths.warehouse), read_only=True) as connection:
         connection.execute(f"attach '{paths.published_file}' as published (read_only)")
         dates = {

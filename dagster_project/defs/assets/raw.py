@@ -15,7 +15,7 @@ from dagster_project.defs.assets.common import (
     markdown_table,
     raw_key,
 )
-from dagster_project.loading.feed import read_feed
+from dagster_project.loading.feed import read_feed, watched_tables
 from dagster_project.loading.load import LoadReport, load_table
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.warehouse import connect
@@ -93,8 +93,8 @@ def _load(
             full_refresh=source_run.is_full_refresh,
         )
         metadata = _load_metadata(connection, report)
-        if table == "transactions":
-            feed = read_feed(connection, source_run.source, source_run.as_of)
+        if table in watched_tables(source_run.source):
+            feed = read_feed(connection, source_run.source, source_run.as_of, table)
             metadata |= feed.silence.facts() if feed else {}
     for warning in report.warnings:
         context.log.warning(warning)

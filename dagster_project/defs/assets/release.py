@@ -15,7 +15,7 @@ from dagster_project.defs.assets.common import (
     table_name,
 )
 from dagster_project.errors import WinbackError
-from dagster_project.loading.feed import read_feed
+from dagster_project.loading.feed import read_feeds
 from dagster_project.models import dbt_project
 from dagster_project.models.version import other_than
 from dagster_project.release.candidate import (
@@ -60,8 +60,8 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
         with connect(paths, read_only=True) as connection:
             identity = source_run.identity(connection)
             backtest = churn_backtest(connection, "marts")
-            feed = read_feed(connection, config, source_run.as_of)
-        reach = feed.silence.facts() if feed else {}
+            feeds = read_feeds(connection, config, source_run.as_of)
+        reach = {feed.silence.table: feed.silence.facts() for feed in feeds}
         others = other_than(paths, [table_name(key) for key in marts], identity.release_id)
         if others:
             raise WinbackError(
@@ -92,7 +92,11 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
             metadata={
                 "release_id": identity.release_id,
                 "as_of_date": identity.as_of.isoformat(),
-                **reach,
+                **{
+                    f"{table}_{name}": fact
+                    for table, facts in reach.items()
+                    for name, fact in facts.items()
+                },
                 "dagster/row_count": customer_count,
                 "stages": stages,
                 "file": dg.MetadataValue.path(candidate_file(paths)),
