@@ -1,4 +1,4 @@
-"""`winback verify`: every byte of every kept release, and what the next run will do.
+"""What the next run would have to mend: every byte for `winback verify`, a look for the sensor.
 
 Belongs here: looking and foretelling. Nothing is moved; the next run does that, by `recover`.
 """
@@ -21,6 +21,18 @@ from dagster_project.release.state import (
     recorded_releases,
     state_to_read,
 )
+
+
+def is_to_mend(paths: SourcePaths) -> bool:
+    """Return whether readers have no release, or a damaged one, though they once had a whole one.
+
+    Compares sizes and times, as each run does.
+    """
+    current = current_id(paths)
+    if current is not None:
+        return bool(faults_of(paths.releases / current, paths.source))
+    with state_to_read(paths) as con:
+        return con is not None and last_switch(con) is not None
 
 
 def verify(paths: SourcePaths) -> tuple[list[str], list[str]]:
