@@ -265,22 +265,6 @@ def test_a_run_that_ends_well_without_a_current_release_is_not_asked_for_for_eve
     )
 
 
-def test_a_published_release_that_is_damaged_is_asked_for_once(daemon: Daemon) -> None:
-    """Though the run that published it ended well, and nothing else has changed."""
-    end_source(daemon)
-    request = daemon.asked()
-    load(daemon.paths)
-    publish_loaded(daemon.paths)
-    daemon.run(request)
-    assert "Nothing to do" in daemon.not_asked()
-    (daemon.paths.current / "parquet" / "customers.parquet").unlink()
-    again = daemon.asked()
-    assert again.run_key != request.run_key
-    # This one changed nothing of it; for ever would be too often.
-    well = daemon.run(again)
-    assert daemon.not_asked().startswith(f"Run {well} ended well")
-
-
 def test_runs_of_other_assets_say_nothing_of_what_is_owed(daemon: Daemon) -> None:
     end_source(daemon)
     blocked = daemon.run(daemon.asked(), is_blocked=True)
