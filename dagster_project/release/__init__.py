@@ -1,7 +1,8 @@
 """Releases: what one is made from, built beside the current one, switched and rolled back.
 
 Belongs here: everything that writes below `<data dir>/published/` and the history in the state, by
-the way of a release: `identity`, `candidate` (with its `tables`), `manifest`, `state`, `publish`.
+the way of a release: `identity`, `candidate` (with its `tables`), `manifest`, `state`, `publish`,
+and by that of a fault: `check`, `recover`, `verify`. Readers go through `links`.
 Not here: judging (`gates`), computing tables (`models`, `scores`), and when a release is wanted.
 Callers hold the source's lock, except for the functions that only read.
 """

@@ -182,6 +182,8 @@ def test_a_rolled_back_release_stays_rolled_back_though_its_files_go(history):
 def test_the_only_release_keeps_its_file_for_readers_until_a_run_publishes(paths, damage):
     only = release(paths, "a")
     damage(paths.releases / only.release_id)
+    _, (foretold,) = verify(paths)
+    assert "leaves readers its winback.duckdb, which is whole, until it publishes" in foretold
     (said,) = mend(paths)
     assert "There is no other release to show: readers keep its winback.duckdb" in said
     assert query(paths.published_file, "select marker from lifecycle_flow") == [("a",)]
