@@ -20,6 +20,7 @@ from dagster_project.release.identity import (
     release_identity,
 )
 from dagster_project.release.state import Release, current_release, find_answer, find_release
+from dagster_project.release.verify import is_to_mend
 from dagster_project.runs.attempts import (
     ATTEMPT,
     CONTENT,
@@ -98,6 +99,9 @@ def _look(context: dg.SensorEvaluationContext, paths: SourcePaths) -> dg.RunRequ
         left = ", which was rolled back from" if published.is_rolled_back else ""
         return dg.SkipReason(f"Nothing to do: the files are those of {published.release_id}{left}.")
     content = content_of(paths, source, code.text)
+    if last is not None and last.end == "well" and is_to_mend(paths):
+        # What that run published has been damaged since; a failed one is tried again anyhow.
+        content += "-mend"
     due = next_attempt(last, content, as_of=plan.last, now=now, source=source)
     if isinstance(due, str):
         return dg.SkipReason(due)

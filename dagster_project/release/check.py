@@ -43,7 +43,7 @@ def faults_of(folder: Path, source: str, *, thorough: bool = False) -> list[str]
         raise
     except OSError as error:
         fault = _words(error)
-    except (ValueError, RecursionError):
+    except ValueError:
         fault = "is not the JSON that was written"
     if fault:
         return [f"{MANIFEST} {fault}"]

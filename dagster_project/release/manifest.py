@@ -98,7 +98,10 @@ def read_manifest(release: Path) -> dict[str, Any]:
         OSError: It is not there or cannot be read.
         ValueError: It is not JSON.
     """
-    return json.loads((release / MANIFEST).read_text(encoding="utf-8"))
+    try:
+        return json.loads((release / MANIFEST).read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def moment(text: str) -> datetime:

@@ -59,8 +59,9 @@ def recover(paths: SourcePaths, say: Say) -> None:
         say: Is told what was wrong, what was done and what is left to do.
     """
     _mend_state(paths, say)
-    if not paths.published.is_dir():
+    if not paths.published.is_dir() and not paths.state.exists():
         return
+    paths.published.mkdir(parents=True, exist_ok=True)
     for folder in (paths.published, paths.releases, paths.damaged):
         for entry in _entries(folder):
             if entry.name.startswith(TEMPORARY):
@@ -162,10 +163,10 @@ def _adopt(
             append_switch(con, published_at, folder.name, "publish")
     if forgotten:
         say(
-            f"{paths.state} is older than the releases: it did not know "
+            f"{paths.state} did not hold these releases, published after it was written: "
             f"{', '.join(folder.name for folder, _ in forgotten)}. They are taken up from their "
-            "manifests and stay to be rolled back to. `winback releases` lists them; what was "
-            "rolled back after the newest of them can be told from the link alone."
+            "manifests; none is deleted, and `winback releases` lists them. What was rolled back "
+            "after the newest of them can be told from the link alone."
         )
 
 
@@ -231,8 +232,14 @@ def _show(
             f"moved to {paths.damaged / lost}; `winback run` builds it again if its files and "
             "settings are still the same."
         )
-    elif chosen and fault and (last or paths.current.is_symlink()):
+    elif chosen and fault and chosen in (pointed, last):
         say(f"{paths.current} {fault}; it points to {chosen} again.")
+    elif chosen and fault:
+        say(
+            f"{paths.current} {fault}, and {pointed or last} is not there. Readers have {chosen} "
+            "now, the newest whole release that they had before; `winback run` builds the other "
+            "again if its files and settings are still the same."
+        )
     elif not chosen and fault and last and not shows_damaged(paths):
         unlink_current(paths)
         say(

@@ -1,10 +1,10 @@
-"""`winback verify`: every byte of every kept release, and what the next run will do.
+"""What the next run would have to mend: every byte for `winback verify`, a look for the sensor.
 
 Belongs here: looking and foretelling. Nothing is moved; the next run does that, by `recover`.
 """
 
 from dagster_project.paths import SourcePaths
-from dagster_project.release.check import faults_of
+from dagster_project.release.check import faults_of, file_is_whole
 from dagster_project.release.links import current_id
 from dagster_project.release.recover import (
     chosen_release,
@@ -21,6 +21,18 @@ from dagster_project.release.state import (
     recorded_releases,
     state_to_read,
 )
+
+
+def is_to_mend(paths: SourcePaths) -> bool:
+    """Return whether readers have no release, or a damaged one, though they once had a whole one.
+
+    Compares sizes and times, as each run does.
+    """
+    current = current_id(paths)
+    if current is not None:
+        return bool(faults_of(paths.releases / current, paths.source))
+    with state_to_read(paths) as con:
+        return con is not None and last_switch(con) is not None
 
 
 def verify(paths: SourcePaths) -> tuple[list[str], list[str]]:
@@ -50,6 +62,8 @@ def verify(paths: SourcePaths) -> tuple[list[str], list[str]]:
     chosen = chosen_release(releases, (current, last), damaged)
     if chosen:
         then = f"makes {chosen} current"
+    elif current in found and file_is_whole(paths.releases / current):
+        then = "leaves readers its winback.duckdb, which is whole, until it publishes"
     elif releases or not found:
         then = "leaves readers without a release until it publishes"
     else:

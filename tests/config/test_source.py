@@ -33,6 +33,8 @@ FAULTS = [
      ["write churn_definition: {method: fixed, lost_days: 90}"]),
     ("client too early", GOOD + "settings: {client_purchase_days: 1}\n",
      "line 16, settings.client_purchase_days", ["greater than or equal to 2"]),
+    ("one release to roll back to", GOOD + "settings: {kept_releases: 1}\n",
+     "line 16, settings.kept_releases", ["greater than or equal to 2"]),
     ("decline of nothing", GOOD + "settings: {decline_share: 0}\n",
      "line 16, settings.decline_share", ["greater than 0"]),
     ("decline of everything", GOOD + "settings: {decline_share: 1}\n",
@@ -140,7 +142,7 @@ def test_settings_fingerprint_follows_what_decides_a_release(tmp_path: Path) -> 
     assert read(tmp_path, changed("0.3", "0.4")).settings_fingerprint() != first
     other = GOOD + "churn_definition: {method: fixed, lost_days: 91}\n"
     assert read(tmp_path, other).settings_fingerprint() != first
-    kept = GOOD + "settings: {kept_releases: 1, kept_days: 0, kept_runs: 1}\n"
+    kept = GOOD + "settings: {kept_releases: 2, kept_days: 0, kept_runs: 1}\n"
     assert read(tmp_path, kept).settings_fingerprint() == first
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from support.looks import load
-from support.shop import FIRST_DAY, LAST_DAY, SHOP_YML, make_shop, sales, write_csv
+from support.looks import NOW, Daemon, end_source, load, publish_loaded
+from support.shop import FIRST_DAY, LAST_DAY, LIVE_YML, SHOP_YML, make_shop, sales, write_csv
 
 from dagster_project.config.source import load_source
 from dagster_project.defs.jobs import RANGE_END, RANGE_START
@@ -134,3 +134,25 @@ def test_a_warehouse_in_use_is_said_not_raised(
     # The change is not forgotten.
     request, _ = look(paths, kept or cursor)
     assert isinstance(request, dg.RunRequest)
+
+
+def test_a_published_release_that_is_damaged_is_asked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the run that published it ended well, and nothing else has changed."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        paths = make_shop(tmp_path / "data", config=LIVE_YML)
+        daemon = Daemon(paths, instance, monkeypatch)
+        daemon.at(NOW)
+        end_source(daemon)
+        request = daemon.asked()
+        load(paths)
+        publish_loaded(paths)
+        daemon.run(request)
+        assert "Nothing to do" in daemon.not_asked()
+        (paths.current / "parquet" / "customers.parquet").unlink()
+        again = daemon.asked()
+        assert again.run_key != request.run_key
+        # This one changed nothing of it; for ever would be too often.
+        well = daemon.run(again)
+        assert daemon.not_asked().startswith(f"Run {well} ended well")

@@ -4,6 +4,7 @@ import linecache
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from itertools import pairwise
 from types import FrameType
 
 import pytest
+from support.damage import IDS, truncate
 from support.releases import checksums, identity, query, read_whole, release
 
 from dagster_project import files, warehouse
@@ -121,6 +123,40 @@ def test_killed_at_any_step_the_published_file_is_whole_and_the_next_run_works(
     assert has_switched == {True, False}
     assert found != former
     assert step > least_steps
+
+
+def recover_once(paths: SourcePaths, _: str) -> None:
+    recover(paths, print)
+
+
+def test_killed_while_it_mends_the_next_run_mends_the_rest(published_history, tmp_path):
+    """The current release is truncated and the state is lost, at once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    for step in range(1, 1_000):
+        data_dir = shutil.copytree(published_history, tmp_path / f"{step}", symlinks=True)
+        paths = SourcePaths(data_dir, "shop")
+        truncate(paths.releases / IDS["e"])
+        paths.state.write_bytes(b"text")
+        process = context.Process(target=act_and_die, args=(recover_once, paths, "", step))
+        process.start()
+        process.join()
+        # The damaged one or the one in its place, never none.
+        assert paths.published_file.resolve().is_file()
+        recover(paths, print)
+        assert read_whole(paths) == "c"
+        releases = {release.release_id: release for release in list_releases(paths)}
+        # The copy of the state is of before e, which can no longer tell of itself.
+        assert len(releases) == 5
+        assert all(found.is_kept for found in releases.values())
+        assert {one for one, found in releases.items() if found.is_rolled_back} == {IDS["d"]}
+        assert {path.name for path in paths.damaged.iterdir()} == {IDS["e"]}
+        assert not [path for path in paths.state.parent.iterdir() if path.name.startswith(".")]
+        shutil.rmtree(data_dir)
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+    assert step > 10
 
 
 def test_killed_first_publication(paths):

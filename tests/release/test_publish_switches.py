@@ -8,6 +8,7 @@ import pytest
 from support.releases import checksums, identity, query, read_whole, release
 
 from dagster_project.errors import ConfigurationError, WinbackError
+from dagster_project.release import publish
 from dagster_project.release.publish import rollback, switch_to
 from dagster_project.release.state import current_release, find_release, list_releases
 
@@ -116,6 +117,23 @@ def test_prune_keeps_the_last_and_the_current(paths):
     with pytest.raises(ConfigurationError):
         rollback(paths, ids[1])
     assert len(query(paths.state, "from releases")) == 5
+
+
+def test_what_readers_had_within_the_hour_stays_until_the_next_publication(paths, monkeypatch):
+    """Whoever has resolved the link once, as the README says, opens all files of one release."""
+    first = release(paths, "a", keep=2).release_id
+    resolved = paths.current.resolve()
+    for marker in "bcde":
+        release(paths, marker, keep=2)
+    assert len(list(paths.releases.iterdir())) == 5
+    for name in ("customers", "lifecycle_flow"):
+        assert query(paths.state, f"from '{resolved}/parquet/{name}.parquet' limit 1")
+    assert query(resolved / "winback.duckdb", "select marker from lifecycle_flow") == [("a",)]
+    now = publish.utc_now()
+    monkeypatch.setattr(publish, "utc_now", lambda: now + publish.GRACE)
+    release(paths, "f", keep=2)
+    assert first not in {path.name for path in paths.releases.iterdir()}
+    assert len(list(paths.releases.iterdir())) == 3
 
 
 @pytest.mark.usefixtures("no_grace")

@@ -1,0 +1,47 @@
+"""`winback verify` as a person types it."""
+
+from pathlib import Path
+
+import pytest
+from support.releases import release, write_again
+from support.small_source import GOOD
+
+from dagster_project.cli.main import main
+from dagster_project.paths import SourcePaths
+
+
+def verify(data_dir: Path, capsys: pytest.CaptureFixture) -> tuple[int, str, str]:
+    code = 0
+    try:
+        main(["verify", "--source", "shop", "--data-dir", str(data_dir)])
+    except SystemExit as end:
+        code = end.code
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_verify_says_what_is_whole_what_is_not_and_what_comes_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "shop.yml").write_text(GOOD)
+    assert verify(tmp_path, capsys) == (0, "No whole release of shop.\n", "")
+
+    paths = SourcePaths(tmp_path, "shop")
+    first, second = (release(paths, marker).release_id for marker in "ab")
+    code, out, err = verify(tmp_path, capsys)
+    assert (code, err) == (0, "")
+    assert sorted(out.splitlines()) == sorted([f"{first} is whole", f"{second} is whole, current"])
+
+    file = paths.releases / second / "parquet" / "customers.parquet"
+    content = bytearray(file.read_bytes())
+    content[-200] ^= 255
+    write_again(file, bytes(content), keep_time=True)
+    assert verify(tmp_path, capsys) == (
+        1,
+        f"{first} is whole\n",
+        "winback: shop is not as it was published:\n"
+        f"  {second} is damaged: parquet/customers.parquet has other bytes than were published; "
+        f"the next run moves it to {paths.damaged}, makes {first} current and, if its files and "
+        "settings are still the same, builds it again.\n",
+    )
