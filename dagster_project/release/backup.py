@@ -33,8 +33,8 @@ FORMAT = 1
 CONTENTS = "backup.json"
 # In the file, the source's own YAML and the folder of all else.
 SOURCE, STATE = "source.yml", "state/"
-# Of the state's folder: what is only for the moment, or was put aside.
-_LEFT_OUT = re.compile(r"\..*|replaced-.*|.*\.(lock|wal)")
+# Of the state's folder: what is only for the moment, was put aside, or is a backup itself.
+_LEFT_OUT = re.compile(r"\..*|replaced-.*|.*\.(lock|wal|gz)")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # Tables of the state that only grow.
 _HISTORY = ("releases", "switches")

@@ -142,6 +142,12 @@ def test_a_backup_takes_no_files_place_and_is_of_something(shop: KeptShop, tmp_p
     with pytest.raises(WinbackError, match="is there already"):
         back_up(shop.paths, there)
     assert there.read_text() == "mine"
+    # One beside the state is not packed into the next.
+    inside = shop.paths.state.parent / "b.tar.gz"
+    back_up(shop.paths, inside)
+    back_up(shop.paths, tmp_path / "next.tar.gz")
+    with tarfile.open(tmp_path / "next.tar.gz") as archive:
+        assert f"state/{inside.name}" not in archive.getnames()
     with pytest.raises(WinbackError, match=r"The folder .*disk is not there"):
         back_up(shop.paths, tmp_path / "disk" / "b.tar.gz")
     with pytest.raises(WinbackError, match="nothing has no state yet"):
