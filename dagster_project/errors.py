@@ -131,6 +131,8 @@ SYSTEM_FAULTS: tuple[tuple[str, str, str], ...] = (
         "If it is the warehouse, move it away: the next run builds it anew from the files.",
     ),
 )
+# So many of the last ones are kept: what recurses has thousands.
+FRAMES = 50
 # Their texts speak of files, memory and the program, and quote nothing of a row.
 SYSTEM_KINDS = frozenset({"MemoryError", "OperationalError", "DatabaseError", "Error"})
 CODE_KINDS = frozenset(
@@ -234,7 +236,7 @@ def read(error: BaseException) -> WinbackError:
     told = (in_words(type(one).__name__, str(one)) for one in reversed(chain))
     found = WinbackError(next((words for words in told if words), None) or unforeseen(error))
     found.details = "".join(
-        f"{''.join(traceback.format_tb(one.__traceback__))}"
+        f"{''.join(traceback.format_tb(one.__traceback__, limit=-FRAMES))}"
         f"{without_values(type(one).__name__, str(one))}\n\n"
         for one in reversed(chain)
     )
