@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 import yaml
 
-# A source's file has some hundreds.
+# A source's file has some hundreds, and eight levels.
 MOST_VALUES = 100_000
+MOST_LEVELS = 50
 
 
 class YamlError(Exception):
@@ -29,6 +30,7 @@ def read_yaml(text: str) -> tuple[Any, dict[tuple, int]]:
         YamlError: the text is no YAML, or a key is repeated or no plain word.
     """
     try:
+        _check_depth(text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         _check_size(node)
         lines = dict(_key_lines(node, ())) if node else {}
@@ -41,13 +43,22 @@ def read_yaml(text: str) -> tuple[Any, dict[tuple, int]]:
             f"{line}: this is no YAML ({problem}). Check the indentation, and put values that "
             "start with * or %, or hold a colon or comma, into quotes."
         ) from error
-    except RecursionError:
-        raise YamlError("the file: lists or keys are nested too deep.") from None
     except ValueError:
         # Python reads no number of thousands of digits, nor a time zone of a thousand hours.
         raise YamlError(
             "the file: a number or time in it cannot be. Correct it, or put it into quotes."
         ) from None
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what the reader would descend into until Python gives up, after a minute."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_LEVELS:
+            line = event.start_mark.line + 1
+            raise YamlError(f"line {line}: lists or keys are nested too deep; a source needs few.")
 
 
 def _check_size(node: yaml.Node | None) -> None:
