@@ -137,6 +137,8 @@ SYSTEM_FAULTS: tuple[tuple[str, str, str], ...] = (
         "would be lost.",
     ),
 )
+# So many of the last ones are kept: what recurses has thousands.
+FRAMES = 50
 # Their texts speak of files, memory and the program, and quote nothing of a row.
 SYSTEM_KINDS = frozenset({"MemoryError", "OperationalError", "DatabaseError", "Error"})
 CODE_KINDS = frozenset(
@@ -242,8 +244,10 @@ def read(error: BaseException) -> WinbackError:
     found = WinbackError(next((words for words in told if words), None) or unforeseen(error))
     found.details = shown(
         "".join(
-            f"{''.join(traceback.format_tb(one.__traceback__))}"
-            f"{without_values(type(one).__name__, str(one))}\n\n"
+            f"{''.join(traceback.format_tb(one.__traceback__, limit=-FRAMES))}"
+            f"{without_values(type(one).__name__, str(one))}
+
+"
             for one in reversed(chain)
         )
     )

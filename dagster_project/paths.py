@@ -6,6 +6,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from dagster_project.errors import ConfigurationError
+
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 DBT_DIR = PROJECT_DIR / "dbt"
 EXPECTATIONS_DIR = PROJECT_DIR / "expectations"
@@ -16,13 +18,34 @@ UNATTENDED = "WINBACK_UNATTENDED"
 
 
 def setting(name: str, default: str) -> str:
-    """Return an environment variable, else its value in the project's `.env`, else a default."""
-    return os.environ.get(name) or dotenv_values(PROJECT_DIR / ".env").get(name) or default
+    """Return an environment variable, else its value in the project's `.env`, else a default.
+
+    Raises:
+        ConfigurationError: `.env` is no text.
+    """
+    try:
+        return os.environ.get(name) or dotenv_values(PROJECT_DIR / ".env").get(name) or default
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{PROJECT_DIR / '.env'}: not UTF-8 text; save it so.") from error
+
+
+def expanded(path: Path) -> Path:
+    """Return a path whose `~` is the home folder of its user.
+
+    Raises:
+        ConfigurationError: There is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"{path}: nobody here has the name after `~`; write the folder itself."
+        ) from error
 
 
 def default_data_dir() -> Path:
     """Return `WINBACK_DATA_DIR`, by default the project's own `data/`."""
-    return Path(setting("WINBACK_DATA_DIR", str(PROJECT_DIR / "data"))).expanduser().resolve()
+    return expanded(Path(setting("WINBACK_DATA_DIR", str(PROJECT_DIR / "data")))).resolve()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from dagster_project.paths import (
     UNATTENDED,
     SourcePaths,
     default_data_dir,
+    expanded,
     setting,
 )
 
@@ -205,7 +206,7 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def _data_dir(parsed: argparse.Namespace) -> Path:
-    return parsed.data_dir.expanduser().resolve() if parsed.data_dir else default_data_dir()
+    return expanded(parsed.data_dir).resolve() if parsed.data_dir else default_data_dir()
 
 
 def _paths(parsed: argparse.Namespace) -> SourcePaths:

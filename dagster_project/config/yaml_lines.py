@@ -5,6 +5,10 @@ from typing import Any, ClassVar
 
 import yaml
 
+# A source's file has some hundreds, and eight levels.
+MOST_VALUES = 100_000
+MOST_LEVELS = 50
+
 
 class YamlError(Exception):
     """What is wrong with the text of a YAML file, with its line."""
@@ -26,7 +30,11 @@ def read_yaml(text: str) -> tuple[Any, dict[tuple, int]]:
         YamlError: the text is no YAML, or a key is repeated or no plain word.
     """
     try:
+        _check_depth(text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _check_size(node)
+        lines = dict(_key_lines(node, ())) if node else {}
+        return yaml.load(text, Loader=_Loader), lines
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}" if mark else "the file"
@@ -35,8 +43,39 @@ def read_yaml(text: str) -> tuple[Any, dict[tuple, int]]:
             f"{line}: this is no YAML ({problem}). Check the indentation, and put values that "
             "start with * or %, or hold a colon or comma, into quotes."
         ) from error
-    lines = dict(_key_lines(node, ())) if node else {}
-    return yaml.load(text, Loader=_Loader), lines
+    except ValueError:
+        # Python reads no number of thousands of digits, nor a time zone of a thousand hours.
+        raise YamlError(
+            "the file: a number or time in it cannot be. Correct it, or put it into quotes."
+        ) from None
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what the reader would descend into until Python gives up, after a minute."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_LEVELS:
+            line = event.start_mark.line + 1
+            raise YamlError(f"line {line}: lists or keys are nested too deep; a source needs few.")
+
+
+def _check_size(node: yaml.Node | None) -> None:
+    """Refuse what would go on for ever: aliases may hold themselves, or each other many times."""
+    waiting, count = [node] if node else [], 0
+    while waiting:
+        one = waiting.pop()
+        count += 1
+        if count > MOST_VALUES:
+            raise YamlError(
+                f"the file: it holds more than {MOST_VALUES:,} values, aliases (*name) counted "
+                "each time; write them out, or use fewer."
+            )
+        if isinstance(one, yaml.MappingNode):
+            waiting += [part for pair in one.value for part in pair]
+        elif isinstance(one, yaml.SequenceNode):
+            waiting += one.value
 
 
 def _key_lines(node: yaml.Node, path: tuple) -> Iterator[tuple[tuple, int]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from dagster_project.config.source import Source
 from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.files import file_hash
-from dagster_project.paths import SourcePaths
+from dagster_project.paths import SourcePaths, expanded
 
 # Raise it when the meaning of raw changes, so that unchanged files are read again.
 LOADER_VERSION = 5
@@ -56,14 +56,14 @@ def find_files(patterns: Iterable[str], landing: Path) -> list[SourceFile]:
     """
     found: dict[str, SourceFile] = {}
     for pattern in patterns:
-        expanded = _expand(pattern)
-        if expanded.startswith("package:"):
-            file = _packaged(expanded.removeprefix("package:"))
+        filled = _fill(pattern)
+        if filled.startswith("package:"):
+            file = _packaged(filled.removeprefix("package:"))
             found[file.name] = file
             continue
-        path = landing / Path(expanded).expanduser()
+        path = landing / expanded(Path(filled))
         # A file's own name may hold a bracket.
-        is_glob = any(character in expanded for character in "*?[") and not path.is_file()
+        is_glob = any(character in filled for character in "*?[") and not path.is_file()
         matches = _glob(path) if is_glob else [path]
         if not is_glob and not path.is_file():
             raise WinbackError(
@@ -131,7 +131,7 @@ def present_files(source: Source, paths: SourcePaths, table: str) -> list[Presen
     return files
 
 
-def _expand(pattern: str) -> str:
+def _fill(pattern: str) -> str:
     def value(match: re.Match) -> str:
         name, default = match.group(1), match.group(2)
         found = os.environ.get(name) or default

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,7 +173,7 @@ def inside(content: bytes, dice: random.Random) -> bytes:
     """Change what is packed, and pack it again."""
     try:
         return gzip.compress(dice.choice(CHANGES[:5])(gzip.decompress(content), dice), mtime=0)
-    except OSError:
+    except (OSError, EOFError, zlib.error):
         return insert(content, dice)
 
 
