@@ -62,6 +62,16 @@ def note_built(
         )
 
 
+def missing_tables(paths: SourcePaths, tables: Collection[str]) -> Sequence[str]:
+    """Return which tables and views, named `schema/table`, are not in the warehouse."""
+    with connect(paths) as connection:
+        there = connection.execute(
+            "select table_schema || '/' || table_name from information_schema.tables "
+            "where table_catalog = current_database()"
+        ).fetchall()
+    return sorted(set(tables) - {table for (table,) in there})
+
+
 def other_than(paths: SourcePaths, tables: Collection[str], release_id: str) -> Sequence[str]:
     """Return which tables are of another release, or of none that is known."""
     with connect(paths, read_only=True) as connection:

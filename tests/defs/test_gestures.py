@@ -63,10 +63,16 @@ def test_one_model_then_the_release_of_what_is_built(
     assert {check.asset_key for check in told} == {CUSTOMERS}
     assert {check.check_name for check in told} >= {"well_formed_customers_customer_id"}
 
-    # As of another day than the tables it is made from: its own tests see it, and it is of no
-    # release.
+    # As of another day than the tables it is made from: its own tests see it, the cause and what to
+    # do are told, and it is of no release.
     other_day = failure_of(materialize(paths, instance, CUSTOMERS, as_of="2024-03-30"))
     assert "customers" in str(other_day) and "failed (Got " in str(other_day)
+    assert (
+        "\nThe likely cause: intermediate/int_buyers, intermediate/int_contact_intervals, "
+        "intermediate/int_customer_records and 9 more, from which it is made, were not built from "
+        "what is loaded now, as of 2024-03-30 with the present settings and code. To publish, "
+        "start the job `daily`"
+    ) in str(other_day)
     mixed = materialize(paths, instance, CANDIDATE, CURRENT)
     error = failure_of(mixed)
     assert type(error) is WinbackError

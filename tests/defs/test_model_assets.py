@@ -5,9 +5,12 @@ import duckdb
 import pytest
 from support.shop import SHOP, make_shop
 
+from dagster_project.cli.failures import failure_of
 from dagster_project.config.source import load_source
+from dagster_project.defs.assets.common import NEXT_STEP
 from dagster_project.defs.assets.models import model_assets
 from dagster_project.defs.resources import SourceRun
+from dagster_project.errors import WinbackError
 from dagster_project.loading.load import load_table
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.models.version import models_have_changed
@@ -63,6 +66,19 @@ def test_chosen_models_alone_are_built_and_tested(paths: SourcePaths) -> None:
     assert built == [("int_churn_definitions",), ("int_months",)]
     # What was not built is still of another version, or of none.
     assert models_have_changed(paths, code_version())
+
+
+def test_a_model_whose_tables_are_not_there_yet_says_what_to_do(paths: SourcePaths) -> None:
+    result = run(paths, dg.AssetSelection.assets(dg.AssetKey(["marts", "customers"])))
+    error = failure_of(result)
+    assert type(error) is WinbackError
+    assert str(error) == (
+        "intermediate/int_buyers, intermediate/int_contact_intervals, "
+        "intermediate/int_customer_records and 9 more: not built yet, and what was chosen is made "
+        f"from them. {NEXT_STEP}"
+    )
+    # Noticed before dbt was started, and before what stands was taken for spoilt.
+    assert result.get_asset_check_evaluations() == []
 
 
 def test_a_failing_test_alone_fails_its_check_and_the_run(paths: SourcePaths) -> None:

@@ -1,6 +1,6 @@
 """What assets of all layers share: their keys, their owners, how the UI shows a table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,7 +8,8 @@ import dagster as dg
 
 from dagster_project.config import canonical
 from dagster_project.defs.resources import Run
-from dagster_project.models.version import forget_built, note_built
+from dagster_project.errors import WinbackError
+from dagster_project.models.version import forget_built, missing_tables, note_built, other_than
 from dagster_project.warehouse import connect
 
 # What assets and checks take as `source_run`.
@@ -29,13 +30,33 @@ def noting_built(context: dg.AssetExecutionContext, source_run: Run) -> Iterator
     keys = context.selected_asset_keys
     read = {key for chosen in keys for key in context.assets_def.asset_deps[chosen]} - keys
     tables = [table_name(key) for key in keys]
-    forget_built(source_run.paths, tables)
-    yield
-    with connect(source_run.paths, read_only=True) as connection:
-        release_id = source_run.identity(connection).release_id
+    missing = missing_tables(source_run.paths, [table_name(key) for key in read])
+    if missing:
+        raise WinbackError(
+            f"{some(missing)}: not built yet, and what was chosen is made from them. {NEXT_STEP}"
+        )
     # Raw is what it is now; its own part of the release's name says what.
     made_from = [table_name(key) for key in read if key.path[0] != "raw"]
-    note_built(source_run.paths, tables, made_from, release_id)
+    with connect(source_run.paths, read_only=True) as connection:
+        identity = source_run.identity(connection)
+    forget_built(source_run.paths, tables)
+    try:
+        yield
+    except WinbackError as error:
+        others = other_than(source_run.paths, made_from, identity.release_id)
+        if not others:
+            raise
+        raise WinbackError(
+            f"{error}\nThe likely cause: {some(others)}, from which it is made, were not built "
+            f"from what is loaded now, as of {identity.as_of} with the present settings and code. "
+            f"{NEXT_STEP}"
+        ) from error
+    note_built(source_run.paths, tables, made_from, identity.release_id)
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first of many names, and how many more there are, for a message."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def table_name(key: dg.AssetKey) -> str:

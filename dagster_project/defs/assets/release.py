@@ -12,6 +12,7 @@ from dagster_project.defs.assets.common import (
     RAW_KEYS,
     GivenRun,
     markdown_table,
+    some,
     table_name,
 )
 from dagster_project.errors import WinbackError
@@ -65,8 +66,7 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
         others = other_than(paths, [table_name(key) for key in marts], identity.release_id)
         if others:
             raise WinbackError(
-                f"{', '.join(others[:3])}{f' and {len(others) - 3} more' * (len(others) > 3)}: not "
-                "built, with all before them, from what is loaded now, as of "
+                f"{some(others)}: not built, with all before them, from what is loaded now, as of "
                 f"{identity.as_of} with the present settings and code, so that a release would mix "
                 f"the old and the new. {NEXT_STEP}"
             )
