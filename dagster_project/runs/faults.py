@@ -78,7 +78,9 @@ def without_stack(entry: EventLogEntry) -> EventLogEntry:
     Of a fault that has been foreseen that is all; of others what they quote is left out. Whatever
     it tells, what looks like a contact is left out, too.
     """
-    entry = entry._replace(user_message=shown(entry.user_message or ""))
+    message = shown(entry.user_message)
+    if message != entry.user_message or entry.error_info:
+        entry = entry._replace(user_message=message, error_info=_shown_error(entry.error_info))
     if entry.dagster_event is None:
         return entry
     event = _without_stack(entry.dagster_event)

@@ -47,6 +47,39 @@ def test_share_of_broken_lines(broken: int, is_passed: bool, tmp_path: Path) -> 
         assert f"line {line}: {reason}" in observed
 
 
+NOBODY = """\
+    exclude:
+      - {reason: cancelled, when: amount > 1}
+      - {reason: gift, when: amount <= 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "customer", "observed"),
+    [
+        (NOBODY, "a", "3 lines loaded, 0 count, 0 of them name a customer; excluded: cancelled 2,"
+                      " gift 1"),
+        ("", "", "3 lines loaded, 3 count, 0 of them name a customer"),
+        ("", "guest", "3 lines loaded, 3 count, 0 of them name a customer"),
+    ],
+)  # fmt: skip
+def test_nobody_buys(table: str, customer: str, observed: str, tmp_path: Path) -> None:
+    limits = "limits: {{customerless_share: 1.0, allow_no_customers: {}}}\n"
+    with gate_shop(tmp_path, table=table, more=limits.format("false")) as shop:
+        shop.put("f.csv", lines(*(f"{customer},2024-01-02,{amount}" for amount in (1, 2, 3))))
+        shop.load()
+        outcomes = failed_gate(shop, "load_days")
+        assert list(outcomes) == ["some_customer_buys"]
+        assert outcomes["some_customer_buys"].observed_value == observed
+        shop.configure(table=table, more=limits.format("true"))
+        assert failed_gate(shop, "load_days") == {}
+        # One line with a customer will do.
+        shop.configure(table=table, more=limits.format("false"))
+        shop.put("g.csv", lines("b,2024-01-03,1"))
+        shop.load()
+        assert list(failed_gate(shop, "load_days")) == (["some_customer_buys"] if table else [])
+
+
 def test_no_file_twice(tmp_path: Path) -> None:
     tables = "  customers: {files: '*.txt', format: csv, columns: {customer_id: customer}}\n"
     with gate_shop(tmp_path, files="*.csv", tables=tables) as shop:

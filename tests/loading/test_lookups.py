@@ -55,6 +55,20 @@ def test_lookups(tmp_path: Path) -> None:
         assert shop.dump() == before
 
 
+def test_a_looked_up_column_must_be_there_once(tmp_path: Path) -> None:
+    columns = "      product_id: sku\n      category: {lookup: products, column: group}"
+    with open_shop(tmp_path, files="f.csv", columns=columns, table=LOOKUP) as shop:
+        shop.put("f.csv", "customer,day,amount,sku\na,2024-01-02,1,1\n")
+        # Others may be there twice.
+        shop.put("products.csv", "group,sku,cost,cost\nfood,1,2,3\n")
+        shop.load()
+        assert shop.values("category") == ["food"]
+        for header, column in (("group,sku,group", "group"), ("sku,sku,group", "sku")):
+            shop.put("products.csv", f"{header}\nfood,1,2\n")
+            with pytest.raises(ConfigurationError, match=f"several columns named {column}"):
+                shop.load()
+
+
 def test_lookup_by_a_pseudonymised_id(tmp_path: Path) -> None:
     columns = "      channel: {lookup: people, column: channel}"
     table = "    lookups:\n      people: {files: p.csv, key: mail, match: customer_id}"
