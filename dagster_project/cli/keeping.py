@@ -1,9 +1,10 @@
-"""`winback backup` and `winback restore`: what no run can make again, in one file and back."""
+"""Commands for what is kept: `releases`, `verify`, `rollback`, `backup`, `restore`."""
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from dagster_project.errors import WinbackError
 from dagster_project.paths import SourcePaths
 
 
@@ -13,7 +14,7 @@ def add_commands(
     paths_of: Callable[[argparse.Namespace], SourcePaths],
     say: Callable[[str], None],
 ) -> None:
-    """Add both commands to the command line.
+    """Add the commands to the command line.
 
     Args:
         commands: Where commands are added.
@@ -21,6 +22,26 @@ def add_commands(
         paths_of: Gives the folders of the source that these name.
         say: Tells a person of a wait.
     """
+    listing = commands.add_parser("releases", help="list the releases of a source")
+    add_common(listing)
+    listing.set_defaults(command=lambda parsed: _releases(paths_of(parsed)))
+
+    verify = commands.add_parser(
+        "verify",
+        help="compare every byte of every kept release with its manifest",
+        description="Each run compares sizes and times of the files, this command their hashes. "
+        "Ends with 1 if anything is wrong, and says what the next run does about it.",
+    )
+    add_common(verify)
+    verify.set_defaults(command=lambda parsed: _verify(paths_of(parsed)))
+
+    rollback = commands.add_parser("rollback", help="make a former release current again")
+    rollback.add_argument("release_id", nargs="?", help="by default the one before the current")
+    add_common(rollback)
+    rollback.set_defaults(
+        command=lambda parsed: _rollback(paths_of(parsed), parsed.release_id, say)
+    )
+
     backup = commands.add_parser(
         "backup",
         help="write a source's state and key of pseudonyms into a file",
@@ -54,3 +75,53 @@ def add_commands(
 
     backup.set_defaults(command=run, is_backup=True)
     restore.set_defaults(command=run, is_backup=False)
+
+
+def _releases(paths: SourcePaths) -> None:
+    from dagster_project.config.source import load_source
+    from dagster_project.release.state import list_releases
+
+    load_source(paths)
+    found = list_releases(paths)
+    if not found:
+        print(f"No release of {paths.source} yet; make one with `winback run`.")
+    for release in found:
+        marks = [
+            mark
+            for mark, holds in (
+                ("current", release.is_current),
+                ("rolled back", release.is_rolled_back),
+                ("files deleted", not release.is_kept),
+            )
+            if holds
+        ]
+        print(
+            f"{release.release_id}  as of {release.as_of}  "
+            f"published {release.published_at:%Y-%m-%d %H:%M} UTC  {', '.join(marks)}".rstrip()
+        )
+
+
+def _verify(paths: SourcePaths) -> None:
+    from dagster_project.config.source import load_source
+    from dagster_project.release.verify import verify
+
+    load_source(paths)
+    whole, faults = verify(paths)
+    print("\n".join(whole) or f"No whole release of {paths.source}.")
+    if faults:
+        raise WinbackError("\n  ".join([f"{paths.source} is not as it was published:", *faults]))
+
+
+def _rollback(paths: SourcePaths, release_id: str | None, say: Callable[[str], None]) -> None:
+    from dagster_project.access import keep_to_owner
+    from dagster_project.config.source import load_source
+    from dagster_project.release.publish import rollback
+    from dagster_project.release.recover import recover
+    from dagster_project.runs.locking import source_lock
+
+    load_source(paths)
+    keep_to_owner(paths)
+    with source_lock(paths, say):
+        recover(paths, say)
+        release = rollback(paths, release_id, say=say)
+    print(f"{release.release_id} (as of {release.as_of}) is current.")

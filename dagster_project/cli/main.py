@@ -130,24 +130,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_data_dir(simulate)
     simulate.set_defaults(command=_simulate)
 
-    listing = commands.add_parser("releases", help="list the releases of a source")
-    _add_common(listing)
-    listing.set_defaults(command=_releases)
-
-    verify = commands.add_parser(
-        "verify",
-        help="compare every byte of every kept release with its manifest",
-        description="Each run compares sizes and times of the files, this command their hashes. "
-        "Ends with 1 if anything is wrong, and says what the next run does about it.",
-    )
-    _add_common(verify)
-    verify.set_defaults(command=_verify)
-
-    rollback = commands.add_parser("rollback", help="make a former release current again")
-    rollback.add_argument("release_id", nargs="?", help="by default the one before the current")
-    _add_common(rollback)
-    rollback.set_defaults(command=_rollback)
-
     keeping.add_commands(commands, _add_common, _paths, _say)
 
     notify = commands.add_parser(
@@ -312,59 +294,6 @@ def _check(parsed: argparse.Namespace) -> None:
         raise ConfigurationError(
             f"{len(faulty)} of {len(names)} sources must be corrected: {', '.join(faulty)}."
         )
-
-
-def _releases(parsed: argparse.Namespace) -> None:
-    from dagster_project.config.source import load_source
-    from dagster_project.release.state import list_releases
-
-    paths = _paths(parsed)
-    load_source(paths)
-    found = list_releases(paths)
-    if not found:
-        print(f"No release of {paths.source} yet; make one with `winback run`.")
-    for release in found:
-        marks = [
-            mark
-            for mark, holds in (
-                ("current", release.is_current),
-                ("rolled back", release.is_rolled_back),
-                ("files deleted", not release.is_kept),
-            )
-            if holds
-        ]
-        print(
-            f"{release.release_id}  as of {release.as_of}  "
-            f"published {release.published_at:%Y-%m-%d %H:%M} UTC  {', '.join(marks)}".rstrip()
-        )
-
-
-def _verify(parsed: argparse.Namespace) -> None:
-    from dagster_project.config.source import load_source
-    from dagster_project.release.verify import verify
-
-    paths = _paths(parsed)
-    load_source(paths)
-    whole, faults = verify(paths)
-    print("\n".join(whole) or f"No whole release of {paths.source}.")
-    if faults:
-        raise WinbackError("\n  ".join([f"{paths.source} is not as it was published:", *faults]))
-
-
-def _rollback(parsed: argparse.Namespace) -> None:
-    from dagster_project.access import keep_to_owner
-    from dagster_project.config.source import load_source
-    from dagster_project.release.publish import rollback
-    from dagster_project.release.recover import recover
-    from dagster_project.runs.locking import source_lock
-
-    paths = _paths(parsed)
-    load_source(paths)
-    keep_to_owner(paths)
-    with source_lock(paths, _say):
-        recover(paths, _say)
-        release = rollback(paths, parsed.release_id, say=_say)
-    print(f"{release.release_id} (as of {release.as_of}) is current.")
 
 
 def _notify(parsed: argparse.Namespace) -> None:
