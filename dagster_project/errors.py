@@ -245,9 +245,7 @@ def read(error: BaseException) -> WinbackError:
     found.details = shown(
         "".join(
             f"{''.join(traceback.format_tb(one.__traceback__, limit=-FRAMES))}"
-            f"{without_values(type(one).__name__, str(one))}
-
-"
+            f"{without_values(type(one).__name__, str(one))}\n\n"
             for one in reversed(chain)
         )
     )

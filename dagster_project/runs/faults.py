@@ -80,7 +80,7 @@ def without_stack(entry: EventLogEntry) -> EventLogEntry:
     """
     message = shown(entry.user_message)
     if message != entry.user_message or entry.error_info:
-        entry = entry._replace(user_message=message, error_info=_shown_error(entry.error_info))
+        entry = entry._replace(user_message=message, error_info=_without_values(entry.error_info))
     if entry.dagster_event is None:
         return entry
     event = _without_stack(entry.dagster_event)
