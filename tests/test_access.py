@@ -102,7 +102,7 @@ def test_a_group_alone_may_read_what_is_published(
     first = release(paths, "a")
     monkeypatch.setenv(GROUP, group.gr_name)
     keep_to_owner(paths)
-    recover(paths)
+    recover(paths, print)
     release(paths, "b")
     assert modes(paths.published) == {("folder", "0o750"), ("file", "0o440")}
     parts = [path for path in (paths.published, *paths.published.rglob("*"))

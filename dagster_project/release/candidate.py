@@ -75,6 +75,8 @@ def build_candidate(
     """
     remove(paths.candidate)
     (paths.candidate / "parquet").mkdir(parents=True)
+    # Nobody else's until it is published: what is open already counts as shown.
+    paths.candidate.chmod(0o700)
     with connect(paths, MEMORY) as con:
         attach(con, paths.warehouse, "warehouse", read_only=True)
         # Readers with DuckDB 1.0 and later can open this storage version.

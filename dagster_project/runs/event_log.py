@@ -136,7 +136,7 @@ class EventLog(SqliteEventLogStorage):
         if self.supports_global_concurrency_limits:
             self.free_concurrency_slots_for_run(run_id)
         # The file comes last: it shows, after a kill, that something is still to be deleted.
-        self._close(run_id)
+        self.close(run_id)
         for ending in ("-wal", "-shm", "-journal", ""):
             Path(f"{self.path_for_shard(run_id)}{ending}").unlink(missing_ok=True)
 
@@ -146,11 +146,11 @@ class EventLog(SqliteEventLogStorage):
         if held is not None:
             yield held
             return
-        engine = self._engine(shard)
+        engine = self.engine_of(shard)
         with _in_words(), self._db_lock, engine.begin() as connection:
             yield connection
 
-    def _engine(self, shard: str) -> Engine:
+    def engine_of(self, shard: str) -> Engine:
         """Return the engine of a file, whose connection stays open."""
         if shard not in self._engines:
             with _in_words(), super()._connect(shard):
@@ -168,7 +168,8 @@ class EventLog(SqliteEventLogStorage):
                 self._engines.pop(next(iter(self._engines))).dispose()
         return engine
 
-    def _close(self, shard: str) -> None:
+    def close(self, shard: str) -> None:
+        """Close a file, if it is open."""
         with self._engines_lock:
             engine = self._engines.pop(shard, None)
         if engine is not None:
@@ -178,7 +179,7 @@ class EventLog(SqliteEventLogStorage):
         """Close all files."""
         super().dispose()
         for shard in list(self._engines):
-            self._close(shard)
+            self.close(shard)
 
     def has_table(self, table_name: str) -> bool:
         """Return whether the index has a table; one that is there stays."""
