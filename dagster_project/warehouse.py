@@ -173,15 +173,17 @@ def fault(paths: SourcePaths, *, reads_all: bool = False) -> str | None:
     start = _start(file)
     if start[_MAGIC_PLACE:] != _MAGIC:
         return "is no DuckDB file" if start else "is empty"
+    is_short = False
     try:
         with connect(paths, read_only=True) as connection:
-            if not wal_of(file).exists() and _is_cut_off(connection, file):
-                return "is cut off"
-            if reads_all:
+            is_short = not wal_of(file).exists() and _is_short(connection, file)
+            if reads_all or is_short:
                 read_all(connection)
     except (WinbackError, duckdb.Error) as error:
         cause = error.__cause__ if isinstance(error, WinbackError) else error
         if isinstance(cause, duckdb.Error) and _is_of_content(cause):
+            if is_short:
+                return "is cut off"
             said = first_line(str(cause)).rstrip(".")
             return f"cannot be read by DuckDB {duckdb.__version__}: {said}"
         if isinstance(error, WinbackError):
@@ -190,8 +192,11 @@ def fault(paths: SourcePaths, *, reads_all: bool = False) -> str | None:
     return None
 
 
-def _is_cut_off(connection: duckdb.DuckDBPyConnection, file: Path) -> bool:
-    """Return whether a file is shorter than its blocks."""
+def _is_short(connection: duckdb.DuckDBPyConnection, file: Path) -> bool:
+    """Return whether a file is shorter than its blocks.
+
+    It may be cut off; or the last blocks were given to what was rolled back, and never written.
+    """
     (size,) = connection.execute(
         "select block_size * total_blocks from pragma_database_size() "
         "where database_name = current_database()"

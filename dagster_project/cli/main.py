@@ -27,6 +27,8 @@ QUIET_ENVIRONMENT = {
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     "DO_NOT_TRACK": "1",
     "GX_ANALYTICS_ENABLED": "false",
+    # Of a run that is interrupted Python's own helper would say last that dbt left semaphores.
+    "PYTHONWARNINGS": "ignore:resource_tracker",
 }
 # A run over years of days stores its events in batches; see `history`.
 BATCH_ENVIRONMENT = {"DAGSTER_EVENT_BATCH_SIZE": "1000"}

@@ -113,8 +113,9 @@ FAULTS = {
     ),
     "numbered exports": Fault(
         {"export-9.csv": "id,customer,day,amount,st\n1,a,2024-01-01,10,pending\n",
-         "export-10.csv": "id,customer,day,amount,st\n1,a,2024-01-01,10,cancelled\n"},
-        {}, {}, LAST,
+         "export-10.csv": "id,customer,day,amount,st\n1,a,2024-01-01,10,cancelled\n"
+         "2,b,2024-01-02,7,pending\n"},
+        {}, {"b": (1, 7)}, LAST,
     ),
     "downloads numbered by the browser": Fault(
         {"export (1).csv": "id,customer,day,amount,st\n1,a,2024-01-01,10,cancelled\n",
