@@ -1,5 +1,6 @@
 """DuckDB files: created whole, waited for while another program has them open."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from support.kept_shop import damage_block
 from dagster_project import warehouse
 from dagster_project.errors import WinbackError
 from dagster_project.paths import SourcePaths
-from dagster_project.warehouse import MEMORY, DamagedDatabaseError, attach, connect
+from dagster_project.warehouse import MEMORY, DamagedDatabaseError, attach, connect, fault
 
 HOLDER = (
     "import duckdb, sys; con = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == 'read'); "
@@ -159,3 +160,23 @@ def test_a_damaged_part_is_told_of_the_file_that_has_it(paths):
         attach(connection, other, "other", read_only=True)
         connection.execute(query)
     assert paths.doubt.exists()
+
+
+def test_a_file_shorter_than_its_blocks_is_at_fault_only_if_it_cannot_be_read(
+    tmp_path: Path,
+) -> None:
+    """DuckDB counts the blocks of what was dropped, and leaves them out of the file."""
+    paths = SourcePaths(tmp_path, "shop")
+    with connect(paths) as connection:
+        connection.execute("create table kept as select hash(range) as number from range(200000)")
+        connection.execute("create table gone as select hash(range) as number from range(2000000)")
+        connection.execute("drop table gone")
+    with connect(paths, read_only=True) as connection:
+        (counted,) = connection.execute(
+            "select block_size * total_blocks from pragma_database_size() "
+            "where database_name = current_database()"
+        ).fetchone()
+    assert paths.warehouse.stat().st_size < counted
+    assert fault(paths) is None
+    os.truncate(paths.warehouse, paths.warehouse.stat().st_size - 2**18)
+    assert "cut off" in fault(paths) or "Could not read enough bytes" in fault(paths)
