@@ -169,6 +169,7 @@ def test_a_file_shorter_than_its_blocks_is_at_fault_only_if_it_cannot_be_read(
     paths = SourcePaths(tmp_path, "shop")
     with connect(paths) as connection:
         connection.execute("create table kept as select hash(range) as number from range(200000)")
+    with connect(paths) as connection:
         connection.execute("create table gone as select hash(range) as number from range(2000000)")
         connection.execute("drop table gone")
     with connect(paths, read_only=True) as connection:
