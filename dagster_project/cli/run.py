@@ -17,7 +17,7 @@ from dagster_project.release.identity import all_inputs, code_version, release_i
 from dagster_project.release.publish import switch_to
 from dagster_project.release.ready import make_ready
 from dagster_project.release.recover import recover
-from dagster_project.release.state import Release, find_release
+from dagster_project.release.state import Release, current_release, find_release
 from dagster_project.runs import planning
 from dagster_project.runs.locking import source_lock
 from dagster_project.warehouse import connect
@@ -52,6 +52,13 @@ def run(
         if built is not None:
             if publish and not built.is_current:
                 built = switch_to(paths, built.release_id)
+            if built.is_rolled_back and current_release(paths) is None:
+                raise WinbackError(
+                    f"{source.name}: readers have no release, and there is nothing new to build: "
+                    f"{built.release_id}, which these files give, was left for an earlier one that "
+                    "is not whole any more. Give it to readers with `winback run --publish`, or "
+                    "choose another one (`winback releases`) with `winback rollback ID`."
+                )
             if built.is_current:
                 tell(paths, Well(built.release_id, "Nothing new to publish.", is_new=False))
             return built, False

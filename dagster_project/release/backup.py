@@ -25,9 +25,23 @@ from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.files import TEMPORARY, appearing_whole, delete, file_hash, write_text
 from dagster_project.loading.pseudonyms import KEY, fingerprint, read_key
 from dagster_project.paths import SourcePaths
-from dagster_project.release.ready import last_release, raw_has_pseudonyms, read_raw, recorded_keys
+from dagster_project.release.ready import (
+    last_release,
+    raw_has_pseudonyms,
+    read_raw,
+    recorded_keys,
+    require_key,
+)
 from dagster_project.release.ready import stamp as moment
-from dagster_project.warehouse import MEMORY, attach, connect, read_all, utc_now, wal_of
+from dagster_project.release.state import fault_of_state
+from dagster_project.warehouse import (
+    MEMORY,
+    DamagedDatabaseError,
+    attach,
+    connect,
+    utc_now,
+    wal_of,
+)
 
 FORMAT = 1
 CONTENTS = "backup.json"
@@ -60,7 +74,8 @@ def back_up(paths: SourcePaths, file: Path) -> list[str]:
         What is to be told of it.
 
     Raises:
-        WinbackError: there is nothing to back up, the state cannot be read, or `file` is there.
+        WinbackError: there is nothing to back up, the state cannot be read, the key is not that of
+            the present pseudonyms, or `file` is there.
     """
     if file.exists() or file.is_symlink():
         raise WinbackError(f"{file} is there already; a backup takes no file's place. Name another")
@@ -70,6 +85,7 @@ def back_up(paths: SourcePaths, file: Path) -> list[str]:
     parts = {f"{STATE}{one.name}": one for one in _state_files(paths)}
     if not parts:
         raise WinbackError(f"There is nothing to back up: {paths.source} has no state yet.")
+    _require_key(paths)
     if _own_yaml(paths).is_file():
         parts[SOURCE] = _own_yaml(paths)
     contents = {
@@ -92,7 +108,7 @@ def back_up(paths: SourcePaths, file: Path) -> list[str]:
                 _add(archive, name, stream)
     said = [f"{file} holds {', '.join(parts)} of {paths.source}."]
     if paths.pseudonym_key.name not in {one.name for one in parts.values()}:
-        said.append(_without_key(paths))
+        said.append("No id of this source is a pseudonym, so there is no key in it.")
     return [*said, "It holds no file of the landing folder; copy those too."]
 
 
@@ -274,10 +290,26 @@ def _knows_all(paths: SourcePaths, given: Path) -> bool:
 def _complete_state(paths: SourcePaths) -> None:
     """Let the state's file hold all of it, without a log beside it; a damaged one is no backup."""
     if paths.state.exists():
+        fault = fault_of_state(paths, paths.state)
+        if fault is not None:
+            raise WinbackError(
+                f"{paths.state} {fault}. Nothing is backed up; `winback run` mends the state "
+                "first, then back up again."
+            )
         with connect(paths, MEMORY) as con:
             attach(con, paths.state, "state")
             con.execute("checkpoint state")
-            read_all(con)
+
+
+def _require_key(paths: SourcePaths) -> None:
+    """Let no backup be made without the key of the present pseudonyms, or with another one."""
+    last = last_release(paths)
+    try:
+        raw = read_raw(paths, last)
+    except DamagedDatabaseError:
+        # The last release knows the key as well.
+        raw = None
+    require_key(paths, raw, last)
 
 
 def _state_files(paths: SourcePaths) -> list[Path]:
@@ -312,13 +344,6 @@ def _put_yaml(paths: SourcePaths, part: Path, file: Path) -> str:
         f"{target} differs from the backup's and is left as it is; to look at that one: "
         f"tar -xzOf {file} {SOURCE}"
     )
-
-
-def _without_key(paths: SourcePaths) -> str:
-    last = last_release(paths)
-    if recorded_keys(read_raw(paths, last), last):
-        return f"It lacks the key of pseudonyms: {paths.pseudonym_key} is missing."
-    return "No id of this source is a pseudonym, so there is no key in it."
 
 
 def _add(archive: tarfile.TarFile, name: str, stream: IO[bytes]) -> None:

@@ -159,9 +159,22 @@ def test_a_backup_takes_no_files_place_and_is_of_something(shop: KeptShop, tmp_p
     assert not (tmp_path / "b.tar.gz").exists()
 
 
-def test_a_backup_without_the_key_says_so(shop: KeptShop, tmp_path: Path) -> None:
-    shop.paths.pseudonym_key.unlink()
-    assert "lacks the key" in "\n".join(back_up(shop.paths, tmp_path / "b.tar.gz"))
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (Path.unlink, "is missing"),
+        (lambda key: key.write_text("0" * 64), "is another one than that of the ids"),
+        (lambda key: key.write_text("garbled"), "pseudonym.key"),
+    ],
+)
+def test_no_backup_is_made_without_the_key_of_the_present_ids(
+    shop: KeptShop, tmp_path: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    """A scheduled backup would take the place of those that have it."""
+    spoil(shop.paths.pseudonym_key)
+    with pytest.raises(WinbackError, match=said):
+        back_up(shop.paths, tmp_path / "b.tar.gz")
+    assert not (tmp_path / "b.tar.gz").exists()
 
 
 def test_what_is_left_of_a_kill_is_in_the_backup(shop: KeptShop, tmp_path: Path) -> None:
