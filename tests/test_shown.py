@@ -4,17 +4,12 @@ import pickle
 
 import duckdb
 import pytest
+from support.contacts import CONTACTS
 
 from dagster_project.errors import ConfigurationError
 from dagster_project.loading.contacts import holds_contact
 from dagster_project.shown import shown, shown_in
 
-CONTACTS = [
-    "jane.roe@example.org", "JOHN＠example.com", "+49 30 1234567", "+1 (415) 555-2671",
-    "0044 20 7946 0958", "030-12345678", "0171/1234567", "(415) 555-2671", "415-555-2671",
-    "415.555.2671", "06 12 34 56 78", "13800138000", "138-0013-8000", "8613800138001",
-    "tel:+4930123456", "wxid_ab12cd34", "11010519900307123X",
-]  # fmt: skip
 HARMLESS = [
     "2024-03-31-0123456789", "sales_20240102123456.csv", "sales-2024-01-02 (1).csv.gz",
     "7 lines, amount 166.01, used 6 lines, 164.01", "2024-01-05 to 2024-04-01", "@daily",

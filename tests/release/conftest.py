@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.damage import publish_history
+from support.kept_shop import KeptShop, kept_shop
 
 from dagster_project.paths import SourcePaths
 from dagster_project.release import publish
@@ -34,3 +35,13 @@ def history(published_history: Path, tmp_path: Path) -> SourcePaths:
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a release be superfluous at once."""
     monkeypatch.setattr(publish, "GRACE", timedelta(0))
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> KeptShop:
+    return kept_shop(tmp_path_factory.mktemp("loaded") / "data")
+
+
+@pytest.fixture
+def shop(loaded: KeptShop, tmp_path: Path) -> KeptShop:
+    return loaded.copied(tmp_path / "data")

@@ -28,11 +28,6 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> KeptShop:
 
 
 @pytest.fixture
-def shop(loaded: KeptShop, tmp_path: Path) -> KeptShop:
-    return loaded.copied(tmp_path / "data")
-
-
-@pytest.fixture
 def file(shop: KeptShop, tmp_path: Path) -> Path:
     """Return a backup of the shop."""
     back_up(shop.paths, tmp_path / "backup.tar.gz")

@@ -14,7 +14,6 @@ from support.kept_shop import (
     contents,
     cut,
     flip,
-    kept_shop,
     make_folder,
     make_later,
 )
@@ -34,16 +33,6 @@ connection = duckdb.connect(sys.argv[1])
 connection.execute("create table numbers as select 1 as number")
 os._exit(0)
 """
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> KeptShop:
-    return kept_shop(tmp_path_factory.mktemp("loaded") / "data")
-
-
-@pytest.fixture
-def shop(loaded: KeptShop, tmp_path: Path) -> KeptShop:
-    return loaded.copied(tmp_path / "data")
 
 
 def give_other_log(file: Path) -> None:

@@ -11,16 +11,6 @@ from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.warehouse import connect
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> KeptShop:
-    return kept_shop(tmp_path_factory.mktemp("loaded") / "data")
-
-
-@pytest.fixture
-def shop(loaded: KeptShop, tmp_path: Path) -> KeptShop:
-    return loaded.copied(tmp_path / "data")
-
-
 def lose(key: Path) -> None:
     key.unlink()
 

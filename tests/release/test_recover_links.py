@@ -16,30 +16,27 @@ def remove_link(paths: SourcePaths) -> str:
     return "was missing"
 
 
-def link_to_nowhere(paths: SourcePaths) -> str:
-    paths.current.unlink()
-    paths.current.symlink_to("releases/2020-01-01-0000000000")
-    return "pointed to releases/2020-01-01-0000000000"
-
-
-def link_to_elsewhere(paths: SourcePaths) -> str:
-    paths.current.unlink()
-    paths.current.symlink_to("/nowhere/releases")
-    return "pointed to /nowhere/releases"
-
-
-def absolute_link(paths: SourcePaths) -> str:
-    """As a folder has that was moved from another place."""
-    target = f"/nowhere/releases/{paths.current.readlink().name}"
+def link_to(target: str, paths: SourcePaths) -> str:
     paths.current.unlink()
     paths.current.symlink_to(target)
     return f"pointed to {target}"
 
 
+def link_to_nowhere(paths: SourcePaths) -> str:
+    return link_to("releases/2020-01-01-0000000000", paths)
+
+
+def link_to_elsewhere(paths: SourcePaths) -> str:
+    return link_to("/nowhere/releases", paths)
+
+
+def absolute_link(paths: SourcePaths) -> str:
+    """As a folder has that was moved from another place."""
+    return link_to(f"/nowhere/releases/{paths.current.readlink().name}", paths)
+
+
 def link_to_itself(paths: SourcePaths) -> str:
-    paths.current.unlink()
-    paths.current.symlink_to("current")
-    return "pointed to current"
+    return link_to("current", paths)
 
 
 def file_for_a_link(paths: SourcePaths) -> str:
