@@ -16,6 +16,11 @@ def first_line(text: str) -> str:
     return (text.strip().splitlines() or ["no message"])[0]
 
 
+def counted(word: str, count: int) -> str:
+    """Return a number of things in words: no line, 1 line, 1,200 lines."""
+    return f"{count:,} {word}s" if count > 1 else f"{count or 'no'} {word}"
+
+
 class WinbackError(Exception):
     """The run failed: a file missing or unreadable, an expectation that raised.
 

@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         "it was rolled back from",
     )
     run.add_argument(
-        "--full-refresh", action="store_true", help="read every file and compute every day anew"
+        "--full-refresh",
+        action="store_true",
+        help="read every file and compute every day anew; fewer lines than published are accepted",
     )
     run.add_argument(
         "--rebuild-warehouse",

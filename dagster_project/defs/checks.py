@@ -12,12 +12,13 @@ from dagster_project.config import canonical
 from dagster_project.defs.assets.common import CANDIDATE, NEXT_STEP, GivenRun, raw_key
 from dagster_project.errors import GateBlockedError
 from dagster_project.files import file_hash
-from dagster_project.gates import limits, suites, verdicts
+from dagster_project.gates import limits, lost_lines, suites, verdicts
 from dagster_project.gates.outcomes import Outcome, TableVerdict, blocked_message
 from dagster_project.loading.feed import read_feed
 from dagster_project.paths import SourcePaths
 from dagster_project.release.candidate import candidate_file, read_candidate
 from dagster_project.release.identity import ReleaseIdentity
+from dagster_project.release.manifest import current_manifest
 from dagster_project.warehouse import connect, noticing_damage
 
 
@@ -31,6 +32,8 @@ def raw_gate() -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         paths = source_run.paths
         limits.write_limits(paths, source_run.source, source_run.as_of, source_run.today)
+        former = current_manifest(paths)
+        lost_lines.write_lost_lines(paths, former, is_accepted=source_run.is_full_refresh)
         with noticing_damage(paths):
             judged = suites.validate("raw", suites.suite_tables("raw"), paths.warehouse, "raw")
         with connect(paths, read_only=True) as connection:

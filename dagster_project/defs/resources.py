@@ -89,7 +89,10 @@ class SourceRun(dg.ConfigurableResource[Run]):
         ),
     )
     full_refresh: bool = Field(
-        default=False, description="Read every file and compute every day anew"
+        default=False,
+        description=(
+            "Read every file and compute every day anew; fewer lines than published are accepted"
+        ),
     )
 
     @contextmanager

@@ -15,6 +15,7 @@ from statistics import mean, median
 import duckdb
 
 from dagster_project.config.source import Source
+from dagster_project.errors import counted
 from dagster_project.warehouse import literal
 
 PATTERN_DAYS = 56
@@ -93,9 +94,9 @@ class Silence:
             return f"{self.table}: data up to {self.last_day}, the as-of date"
         closed = f", {self.closed_days} of them closed" if self.closed_days else ""
         empty = f", {self.empty_files} of them without a line" if self.empty_files else ""
-        came = f"{_counted('file', self.newer_files)} came after the one with that day{empty}"
+        came = f"{counted('file', self.newer_files)} came after the one with that day{empty}"
         return (
-            f"{self.table}: last data {self.last_day}; {_counted('day', self.days)} without any "
+            f"{self.table}: last data {self.last_day}; {counted('day', self.days)} without any "
             f"up to {self.as_of}{closed}; {came}"
         )
 
@@ -296,7 +297,3 @@ def _longest_silence(days: Collection[date], known: Collection[date]) -> int:
 def _days(first: date, last: date) -> Iterator[date]:
     for number in range((last - first).days + 1):
         yield first + timedelta(days=number)
-
-
-def _counted(word: str, count: int) -> str:
-    return f"{count or 'no'} {word if count in (0, 1) else f'{word}s'}"

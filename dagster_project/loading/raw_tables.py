@@ -109,6 +109,32 @@ def is_prepared(connection: duckdb.DuckDBPyConnection) -> bool:
     return count > 0
 
 
+def lines_by_day(connection: duckdb.DuckDBPyConnection, raw: str) -> dict[str, dict[str, int]]:
+    """Return how many lines raw holds of each day, by table; of tables whose lines have a day.
+
+    Args:
+        connection: Where the warehouse is open.
+        raw: The schema, with the warehouse's name if it is attached.
+
+    Returns:
+        Lines by date (ISO), in its order: business days of transactions, days of UTC of
+        interactions.
+    """
+    days = {
+        "transactions": f"select ordered_on as day, row_count as line_count from {raw}.load_days",
+        "interactions": f"select occurred_at::date as day, 1 as line_count from {raw}.interactions",
+    }
+    return {
+        table: dict(
+            connection.execute(
+                "select day::varchar, sum(line_count)::bigint "
+                f"from ({query}) group by day having sum(line_count) > 0 order by day"
+            ).fetchall()
+        )
+        for table, query in days.items()
+    }
+
+
 def known_loads(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, KnownLoad]:
     """Return what raw holds of a table's files, by file."""
     rows = connection.execute(

@@ -13,6 +13,7 @@ import duckdb
 from dagster_project.errors import WinbackError
 from dagster_project.files import remove, write_json
 from dagster_project.loading.pseudonyms import noted_fingerprint
+from dagster_project.loading.raw_tables import lines_by_day
 from dagster_project.paths import SourcePaths
 from dagster_project.release.identity import CodeVersion, NamedInput, ReleaseIdentity
 from dagster_project.release.tables import PublishedTable, copy_table, count_rows
@@ -36,6 +37,7 @@ class Candidate:
     churn_backtest: Sequence[Mapping[str, Any]]
     feed: Mapping[str, Any]
     inputs: Sequence[Mapping[str, Any]]
+    lines_by_day: Mapping[str, Mapping[str, int]]
     row_counts: Sequence[Mapping[str, Any]]
     pseudonym_key: str | None
 
@@ -98,6 +100,7 @@ def build_candidate(
                     "row_count from warehouse.raw.loads order by table_name, source_file",
                 )
             ),
+            "lines_by_day": lines_by_day(con, "warehouse.raw"),
             "row_counts": [
                 {"table_name": table.name, "row_count": count_rows(con, table.name)}
                 for table in tables

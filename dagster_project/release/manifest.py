@@ -11,9 +11,10 @@ from typing import Any
 import duckdb
 
 from dagster_project.files import file_hash
+from dagster_project.paths import SourcePaths
 from dagster_project.release.candidate import RELEASE_FILE, Candidate
 
-SCHEMA_VERSION = "2.3"
+SCHEMA_VERSION = "2.4"
 COMPATIBILITY = (
     "The minor number rises when tables or columns are added, the major number when anything is "
     "removed, renamed or changes its type or meaning. A reader of 2.0 can read every 2.x."
@@ -64,6 +65,7 @@ def manifest(
         "feed": candidate.feed,
         "churn_backtest": candidate.churn_backtest,
         "inputs": candidate.inputs,
+        "lines_by_day": candidate.lines_by_day,
         "tables": tables,
         "files": {
             file.relative_to(folder).as_posix(): {
@@ -102,6 +104,14 @@ def read_manifest(release: Path) -> dict[str, Any]:
         return json.loads((release / MANIFEST).read_text(encoding="utf-8"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def current_manifest(paths: SourcePaths) -> dict[str, Any] | None:
+    """Return the manifest of the release that readers have; none where there is no such release.
+
+    A run has mended what it can before it asks: one that cannot be read now is a loud fault.
+    """
+    return read_manifest(paths.current) if paths.current.exists() else None
 
 
 def moment(text: str) -> datetime:

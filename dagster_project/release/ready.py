@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from dagster_project.config.source import Source
-from dagster_project.errors import ConfigurationError, WinbackError, first_line
+from dagster_project.errors import ConfigurationError, WinbackError, counted, first_line
 from dagster_project.files import delete
 from dagster_project.loading.files import present_files
 from dagster_project.loading.pseudonyms import (
@@ -346,13 +346,9 @@ def _listed(files: Sequence[LoadedFile]) -> str:
     more = f" and {len(names) - NAMED_FILES} more" if len(names) > NAMED_FILES else ""
     lines = sum(file.row_count for file in files)
     return (
-        f"{_counted('file', len(names))} with {_counted('line', lines)} "
+        f"{counted('file', len(names))} with {counted('line', lines)} "
         f"({', '.join(names[:NAMED_FILES])}{more})"
     )
-
-
-def _counted(word: str, count: int) -> str:
-    return f"{count:,} {word if count == 1 else f'{word}s'}"
 
 
 def _are(files: Sequence[LoadedFile]) -> str:

@@ -4,17 +4,15 @@ Beside each stand further inputs of its kind; `test_wrong_inputs` has a hundred 
 """
 
 from dataclasses import dataclass, field
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support.gate_shop import gate_shop, told, warned
+from support.gate_shop import gate_shop, told, warned, write_audit
 from support.raw_shop import Shop
 
 from dagster_project.config.source import load_source
 from dagster_project.errors import ConfigurationError
-from dagster_project.gates import limits
 
 HEADER = "id,customer,day,amount\n"
 ID = {"columns": "      transaction_id: id"}
@@ -136,7 +134,7 @@ FAULTS = {
 def what_the_gate_says(shop: Shop) -> dict[str, str]:
     """Return what failed and its severity; the warehouse is closed afterwards."""
     shop.connection.close()
-    limits.write_limits(shop.paths, shop.source, date(2024, 12, 31), date(2025, 1, 1))
+    write_audit(shop.paths, shop.source)
     return told(shop.paths)
 
 

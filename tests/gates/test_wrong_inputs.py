@@ -1,16 +1,14 @@
 """A hundred inputs that look clean and are wrong: each is refused, blocked, told or read right."""
 
-from datetime import date
 from pathlib import Path
 
 import pytest
-from support.gate_shop import told
+from support.gate_shop import told, write_audit
 from support.wrong_inputs import SPOILERS, Figures, WrongInput, clean, wrong_input
 
 from dagster_project import warehouse
 from dagster_project.config.source import load_source
 from dagster_project.errors import WinbackError
-from dagster_project.gates import limits
 from dagster_project.loading.load import load_table
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import SourcePaths
@@ -37,7 +35,7 @@ def load(one: WrongInput, folder: Path) -> tuple[SourcePaths, Figures]:
         prepare_raw(connection)
         load_table(connection, source, paths, "transactions", batch_id="b1")
         rows = connection.execute(FIGURES).fetchall()
-    limits.write_limits(paths, source, date(2024, 12, 31), date(2025, 1, 1))
+    write_audit(paths, source)
     return paths, {customer: (net, tuple(days or ())) for customer, net, days in rows}
 
 

@@ -69,7 +69,7 @@ def test_publish_writes_file_parquet_manifest_comments_and_links(paths):
     assert all(comment for (comment,) in [*columns, *((comment,) for _, comment in comments)])
 
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["schema_version"] == "2.3"
+    assert manifest["schema_version"] == "2.4"
     assert manifest["made_current"] is True
     assert manifest["switches"] == []
     assert faults_of(folder, "shop", thorough=True) == []
@@ -92,6 +92,7 @@ def test_publish_writes_file_parquet_manifest_comments_and_links(paths):
         }
     ]
     assert manifest["inputs"] == inputs
+    assert manifest["lines_by_day"] == {"transactions": {"2024-01-02": 3}, "interactions": {}}
     assert set(manifest["files"]) == {"winback.duckdb"} | parquet
     assert {table["name"]: table["row_count"] for table in manifest["tables"]} == {
         "customers": 3,

@@ -1,15 +1,18 @@
 """A small source whose raw layer is a warehouse file, so that the raw gate can judge it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from support.raw_shop import Shop
 
 from dagster_project import warehouse
+from dagster_project.config.source import Source
 from dagster_project.gates import limits, suites
+from dagster_project.gates.lost_lines import write_lost_lines
 from dagster_project.gates.outcomes import Outcome
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import SourcePaths
@@ -36,10 +39,28 @@ def gate_shop(folder: Path, **parts: str) -> Iterator[Shop]:
         yield shop
 
 
-def judged(shop: Shop, table: str, as_of: date = date(2024, 12, 31)) -> dict[str, Outcome]:
-    """Return the outcomes of a table by expectation; the warehouse is closed meanwhile."""
+def write_audit(paths: SourcePaths, source: Source, as_of: date = date(2024, 12, 31)) -> None:
+    """Write what the suites judge against, with no release before."""
+    limits.write_limits(paths, source, as_of, as_of + timedelta(days=1))
+    write_lost_lines(paths, None, is_accepted=False)
+
+
+def judged(
+    shop: Shop,
+    table: str,
+    as_of: date = date(2024, 12, 31),
+    *,
+    former: Mapping[str, Any] | None = None,
+    is_accepted: bool = False,
+) -> dict[str, Outcome]:
+    """Return the outcomes of a table by expectation; the warehouse is closed meanwhile.
+
+    `former` is what the current release's manifest says of its lines, `is_accepted` whether fewer
+    are accepted.
+    """
     shop.connection.close()
-    limits.write_limits(shop.paths, shop.source, as_of, as_of + timedelta(days=1))
+    write_audit(shop.paths, shop.source, as_of)
+    write_lost_lines(shop.paths, former, is_accepted=is_accepted)
     (verdict,) = suites.validate("raw", [table], shop.paths.warehouse, "raw")
     shop.connection = duckdb.connect(str(shop.paths.warehouse))
     return {one.expectation: one for one in verdict.outcomes}

@@ -54,6 +54,11 @@ def load_warehouse(paths: SourcePaths, marker: str) -> None:
             "3::bigint as row_count"
         )
         con.execute(
+            "create or replace table raw.load_days as select date '2024-01-02' as ordered_on, "
+            "3::bigint as row_count; create or replace table raw.interactions "
+            "(occurred_at timestamp)"
+        )
+        con.execute(
             f"create or replace table raw.pseudonym_key as select 'key-{marker}' as fingerprint"
         )
 

@@ -2,6 +2,7 @@
 
 from dagster_project.config import canonical
 from dagster_project.gates.limits import FEED_DDL
+from dagster_project.gates.lost_lines import LOST_LINES_DDL
 
 
 def raw_tables() -> str:
@@ -50,6 +51,9 @@ create table audit.limits as select 'shop' as source_name, 'USD' as currency,
     .5::double as maximum_customerless_share, []::varchar[] as key_columns,
     false as keeps_last_duplicate, []::varchar[] as contact_columns,
     false as allows_no_customers;
+{LOST_LINES_DDL};
+insert into audit.lost_lines
+from (values ('critical', 0, 0, [], 'none lost'), ('warning', 0, 0, [], 'none lost'));
 """
 LINES = """
 insert into raw.transactions by name
