@@ -68,8 +68,8 @@ RAW_FAULTS = [
      "5.00% of orders.csv (50 of 1000 lines)"
      "; line 12: amount is not a number; line 40: no date",
      "orders.csv"),
-    ("loads", "update audit.lost_lines set former_count = 5, lost_count = 3, words = '3 of 5 lines',"
-     " examples = ['transactions orders.csv']",
+    ("loads", "update audit.lost_lines set former_count = 5, lost_count = 3,"
+     " words = '3 of 5 lines', examples = ['transactions orders.csv'] where severity = 'critical'",
      "no_lines_lost", "3 of 5 lines", "transactions orders.csv"),
     ("loads", "update raw.loads set is_present = false",
      "files_still_present", "1 of 1 unexpected", "orders.csv"),
