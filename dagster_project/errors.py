@@ -43,6 +43,9 @@ class GateBlockedError(WinbackError):
     exit_code = 3
 
 
+# What a person is told of a damaged DuckDB file: it may be all that a step has kept of the error.
+DAMAGED_IN_WORDS = "is damaged, or was written by another version of DuckDB"
+
 # What the system and the libraries say, whoever passes it on: Python, DuckDB, SQLite.
 # The first that is found in the text of an error counts; `{it}` is the file or folder it names.
 SYSTEM_FAULTS: tuple[tuple[str, str, str], ...] = (
@@ -132,7 +135,7 @@ SYSTEM_FAULTS: tuple[tuple[str, str, str], ...] = (
     (
         r"not a valid DuckDB database|Corrupt database|Could not read enough bytes"
         r"|database has been invalidated|older version of DuckDB|newer version of DuckDB",
-        "{it} is damaged, or was written by another version of DuckDB.",
+        f"{{it}} {DAMAGED_IN_WORDS}.",
         "If it is the warehouse, run again: it is made anew from the files, or the run says what "
         "would be lost.",
     ),

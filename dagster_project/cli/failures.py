@@ -16,6 +16,7 @@ from dagster_project import interruption
 from dagster_project.errors import WinbackError, read
 from dagster_project.files import write_text
 from dagster_project.paths import SourcePaths
+from dagster_project.standing import what_stands
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -66,10 +67,9 @@ def _report(error: Exception, paths: SourcePaths | None) -> int:
     fault = read(error)
     lines = [f"winback: {fault}"]
     if fault.details is not None:
-        current = paths and paths.current.is_symlink() and paths.current.readlink().name
         kept = paths and _keep(paths, fault)
         lines += [
-            f"  current release: {current or 'none'}",
+            *([f"  {what_stands(paths)}"] if paths else []),
             f"  details: {kept or 'could not be kept, for no log can be written'}",
         ]
     print("\n".join(lines), file=sys.stderr)

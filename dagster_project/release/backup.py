@@ -25,8 +25,8 @@ from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.files import TEMPORARY, appearing_whole, delete, file_hash, write_text
 from dagster_project.loading.pseudonyms import KEY, fingerprint, read_key
 from dagster_project.paths import SourcePaths
+from dagster_project.release.made_from import last_release
 from dagster_project.release.ready import (
-    last_release,
     raw_has_pseudonyms,
     read_raw,
     recorded_keys,

@@ -13,6 +13,7 @@ from dagster_project.config.source import Source
 from dagster_project.errors import WinbackError
 from dagster_project.loading.files import find_files
 from dagster_project.paths import SourcePaths
+from dagster_project.standing import what_stands
 
 # A release of next to nothing, with its pages, and the warehouse of it: measured on a shop of 350
 # lines, 9 and 21 MB.
@@ -35,7 +36,7 @@ def check_room(paths: SourcePaths, source: Source) -> str | None:
     if free >= least:
         return (
             f"{room}, and this run may need up to {_size(most)} for a while; if the disk becomes "
-            "full, it fails and the current release stands."
+            f"full, the run fails. {what_stands(paths)}"
         )
     raise WinbackError(
         f"{room}, and this run needs {_size(least)} at the least ({least:,} bytes; free: {free:,})."

@@ -108,7 +108,7 @@ def test_an_error_of_any_library_is_one_message(
     starting, told, current, details = outcome.messages.splitlines()
     assert starting.startswith("Starting shop")
     assert told.startswith(f"winback: {words}")
-    assert current == "  current release: none"
+    assert current == "  Readers of shop have no release until a run publishes one."
     log = Path(details.removeprefix("  details: "))
     assert log.parent == paths.logs
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
