@@ -179,7 +179,8 @@ def require_key(paths: SourcePaths, raw: Raw | None, last: LastRelease | None) -
     file, wanted = paths.pseudonym_key, recorded_keys(raw, last)
     way_back = (
         f"{_unchanged(paths)} Put the file back, or run `winback restore FILE --source "
-        f"{paths.source}` with a backup. If there is no copy: `winback run --source {paths.source} --new-pseudonyms` "
+        f"{paths.source}` with a backup. If there is no copy: `winback run --source "
+        f"{paths.source} --new-pseudonyms` "
         "makes a new key; every customer whose id is a pseudonym then gets another id, and all "
         f"files are read again, which must all be in {paths.landing}."
     )
