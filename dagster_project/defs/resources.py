@@ -34,6 +34,7 @@ from dagster_project.runs.attempts import note_content
 from dagster_project.runs.bookkeeping import fail_dead_runs, requested_at
 from dagster_project.runs.locking import living_run, source_lock
 from dagster_project.runs.planning import resolve_as_of
+from dagster_project.runs.reserve import give_back_after_run, keep_reserve
 from dagster_project.runs.retention import prune
 from dagster_project.runs.room import check_room
 from dagster_project.warehouse import connect
@@ -119,6 +120,7 @@ class SourceRun(dg.ConfigurableResource[Run]):
             warning = check_room(paths, run.source)
             if warning:
                 log.warning(warning)
+            keep_reserve(paths)
             with connect(paths):
                 pass
             try:
@@ -126,6 +128,7 @@ class SourceRun(dg.ConfigurableResource[Run]):
             finally:
                 # A failed run gives back at once what it took; the next start would.
                 drop_unfinished(paths)
+                give_back_after_run(paths)
 
     def _answers(self, paths: SourcePaths, now: datetime) -> Run:
         source = load_source(paths)
