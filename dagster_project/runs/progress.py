@@ -35,9 +35,13 @@ class _WithoutNoise:
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """Print nothing of what Dagster could not record: what made the run fail is said at its end."""
-    with contextlib.redirect_stderr(_WithoutNoise(sys.stderr)):
-        yield
+    """Print nothing of what Dagster and dbt could not record: why a run fails is said at its end."""
+    former, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        with contextlib.redirect_stderr(_WithoutNoise(sys.stderr)):
+            yield
+    finally:
+        logging.raiseExceptions = former
 
 
 class _ProgressHandler(logging.Handler):
@@ -74,6 +78,9 @@ def show_dbt_event(message: Any) -> None:
 
 
 def _show(line: str) -> None:
-    # In one piece: dbt tells its events from several threads.
-    sys.stderr.write(f"{shown(line)}\n")
-    sys.stderr.flush()
+    # Dagster lets it go through a file, whose disk may be full; dbt would wait for ever for a thread
+    # of its own that ends with an error.
+    with contextlib.suppress(OSError):
+        # In one piece: dbt tells its events from several threads.
+        sys.stderr.write(f"{shown(line)}\n")
+        sys.stderr.flush()
