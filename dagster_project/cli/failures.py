@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster_project import interruption
-from dagster_project.errors import WinbackError, read
+from dagster_project.errors import WinbackError, read, tells_of_a_full_disk
 from dagster_project.files import write_text
 from dagster_project.paths import SourcePaths
 from dagster_project.standing import what_stands
@@ -72,6 +72,9 @@ def _report(error: Exception, paths: SourcePaths | None) -> int:
             *([f"  {what_stands(paths)}"] if paths else []),
             f"  details: {kept or 'could not be kept, for no log can be written'}",
         ]
+    if tells_of_a_full_disk(str(fault)):
+        # What the run printed last may have been cut off for it.
+        lines.insert(0, "")
     print("\n".join(lines), file=sys.stderr)
     return fault.exit_code
 

@@ -35,7 +35,7 @@ class _WithoutNoise:
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """Print nothing of what Dagster and dbt could not record: why a run fails is said at its end."""
+    """Print nothing of what could not be recorded: why a run fails is said at its end."""
     former, logging.raiseExceptions = logging.raiseExceptions, False
     try:
         with contextlib.redirect_stderr(_WithoutNoise(sys.stderr)):
@@ -78,8 +78,8 @@ def show_dbt_event(message: Any) -> None:
 
 
 def _show(line: str) -> None:
-    # Dagster lets it go through a file, whose disk may be full; dbt would wait for ever for a thread
-    # of its own that ends with an error.
+    # Dagster lets it go through a file, whose disk may be full; and dbt waits for ever for a thread
+    # that ends with an error.
     with contextlib.suppress(OSError):
         # In one piece: dbt tells its events from several threads.
         sys.stderr.write(f"{shown(line)}\n")

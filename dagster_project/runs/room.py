@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dagster_project.config.source import Source
-from dagster_project.errors import WinbackError, read, tells_of_a_full_disk
+from dagster_project.errors import FULL, WinbackError, read, tells_of_a_full_disk
 from dagster_project.loading.files import find_files
 from dagster_project.paths import SourcePaths
 from dagster_project.standing import what_stands
@@ -66,7 +66,7 @@ def telling_of_a_full_disk(paths: SourcePaths, source: Source) -> Iterator[None]
         if free >= most:
             raise
         told = WinbackError(
-            f"The disk of {paths.data_dir} became full, so that this run failed. "
+            f"{FULL}: {paths.data_dir} had no room left for what the run wrote. "
             f"{what_stands(paths)} What the run had begun is removed, after which {_size(free)} "
             f"are free; a run may need {_size(most)}. Free the rest there, then run again."
             f"{_hint(paths)}"

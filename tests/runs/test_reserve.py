@@ -112,8 +112,8 @@ def test_a_run_that_filled_the_disk_says_what_it_needs_and_what_stands(
     with pytest.raises(WinbackError) as raised, telling_of_a_full_disk(*shop):
         raise fault
     assert str(raised.value) == (
-        f"The disk of {paths.data_dir} became full, so that this run failed. Readers of shop "
-        "have no release until a run publishes one. What the run had begun is removed, after "
+        f"The disk is full: {paths.data_dir} had no room left for what the run wrote. Readers of "
+        "shop have no release until a run publishes one. What the run had begun is removed, after "
         "which 15.0 MB are free; a run may need 36.0 MB. Free the rest there, then run again."
     )
     assert raised.value.details
