@@ -19,7 +19,11 @@ class Standing:
 
 def standing(paths: SourcePaths) -> Standing | None:
     """Return what readers have that open the published file; None if they find nothing."""
-    folder = paths.current.resolve()
+    try:
+        folder = paths.current.resolve()
+    except RuntimeError:
+        # A link to itself.
+        return None
     if folder.parent not in (paths.releases.resolve(), paths.damaged.resolve()):
         return None
     if not (folder / paths.published_file.name).is_file():

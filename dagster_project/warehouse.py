@@ -320,6 +320,20 @@ def _cannot_open(database: Path, error: duckdb.Error) -> str:
     return f"cannot open {database}: {in_words(kind, text) or without_values(kind, text)}"
 
 
+@contextmanager
+def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let all that is changed meanwhile be changed together, or nothing of it."""
+    con.begin()
+    try:
+        yield
+        con.commit()
+    except BaseException:
+        # A commit that fails, for want of room for instance, has ended the transaction already.
+        with contextlib.suppress(duckdb.Error):
+            con.rollback()
+        raise
+
+
 def create_table(con: duckdb.DuckDBPyConnection, name: str, types: Mapping[str, str]) -> None:
     """Create a table if it is not there yet; `types` by column."""
     columns = ", ".join(f"{column} {type_}" for column, type_ in types.items())

@@ -43,6 +43,11 @@ def pointed_elsewhere(paths: SourcePaths) -> None:
     paths.current.symlink_to(paths.data_dir / "mine")
 
 
+def pointed_to_itself(paths: SourcePaths) -> None:
+    paths.published.mkdir(parents=True)
+    paths.current.symlink_to("current")
+
+
 def damaged(paths: SourcePaths) -> None:
     file_of(paths.damaged / "r1")
     paths.current.symlink_to("damaged/r1")
@@ -55,6 +60,7 @@ def damaged(paths: SourcePaths) -> None:
         (without_file, NOTHING),
         (without_link, NOTHING),
         (pointed_elsewhere, NOTHING),
+        (pointed_to_itself, NOTHING),
         (damaged, DAMAGED),
         (lambda _: None, NOTHING),
     ],

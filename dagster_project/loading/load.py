@@ -4,8 +4,7 @@ Only files that are new or have changed are read, and whole. Everything a load c
 changed in one transaction, so a killed load leaves raw as it was.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -48,7 +47,7 @@ from dagster_project.loading.staging import Staged, StagedFile, session, stage, 
 from dagster_project.loading.text_files import recoded_folder
 from dagster_project.paths import SourcePaths
 from dagster_project.shown import shown
-from dagster_project.warehouse import identifier, literal
+from dagster_project.warehouse import identifier, literal, transaction
 
 
 @dataclass
@@ -83,7 +82,7 @@ def load_table(
     """
     report = LoadReport(name)
     if name not in source.tables:
-        with _transaction(connection):
+        with transaction(connection):
             clear(connection, name)
         return report
     declared = source.tables[name]
@@ -94,7 +93,7 @@ def load_table(
             f"{', '.join(declared.files)}. Put files into {paths.landing}, or correct the pattern."
         )
     key = key_for(connection, paths, source.pseudonymise_ids)
-    with session(connection, source, paths, name, key=key) as mapping, _transaction(connection):
+    with session(connection, source, paths, name, key=key) as mapping, transaction(connection):
         report.warnings += settle_gone_files(
             connection,
             name,
@@ -373,17 +372,6 @@ class _Load:
             where is_typed
             group by file_path
         """
-
-
-@contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    connection.begin()
-    try:
-        yield
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
 
 
 def _check_not_empty(

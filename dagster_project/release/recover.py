@@ -311,7 +311,7 @@ def _move_folders_at_links(paths: SourcePaths, say: Say) -> str | None:
         _set_aside(paths, paths.published_file)
     if paths.current.is_symlink() or not paths.current.is_dir():
         return None
-    release_id = _claimed_id(paths.current)
+    release_id = claimed_id(paths.current)
     destination = paths.releases / (release_id or "")
     if release_id is None or destination.exists():
         destination = _place_aside(paths, paths.current.name)
@@ -320,7 +320,8 @@ def _move_folders_at_links(paths: SourcePaths, say: Say) -> str | None:
     return release_id
 
 
-def _claimed_id(folder: Path) -> str | None:
+def claimed_id(folder: Path) -> str | None:
+    """Return the release that a folder says it is, whatever its name."""
     try:
         release_id = str(read_manifest(folder)["release_id"])
     except (OSError, ValueError, LookupError, TypeError):

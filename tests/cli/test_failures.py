@@ -105,7 +105,7 @@ def test_an_error_of_any_library_is_one_message(
 ) -> None:
     outcome = run_that(raises(error), paths)
     assert outcome.code == 1
-    starting, told, current, details = outcome.messages.splitlines()
+    starting, told, current, details = filter(None, outcome.messages.splitlines())
     assert starting.startswith("Starting shop")
     assert told.startswith(f"winback: {words}")
     assert current == "  Readers of shop have no release until a run publishes one."

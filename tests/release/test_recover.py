@@ -194,7 +194,8 @@ def test_the_only_release_keeps_its_file_for_readers_until_a_run_publishes(paths
     assert find_release(paths, only.release_id) is None
     _, faults = verify(paths)
     assert faults == [
-        f"{paths.current} pointed to damaged/{only.release_id}; the next run publishes a whole one."
+        f"{paths.current} points to damaged/{only.release_id}, a damaged release; the next run "
+        "publishes a whole one."
     ]
     assert release(paths, "a") == current_release(paths)
     assert read_whole(paths) == "a"
