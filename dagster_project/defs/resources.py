@@ -110,19 +110,20 @@ class SourceRun(dg.ConfigurableResource[Run]):
             run = self._answers(paths, requested_at(context.run, context.instance))
             make_ready(paths, run.source, log.warning)
             note_content(context.instance, context.run, paths, run.source, run.code.text)
+            # Before anything waits for what another program holds.
+            with connect(paths):
+                pass
             kept = run.source.settings
             try:
                 prune(paths, context.instance, days=kept.kept_days, count=kept.kept_runs)
             except Exception as error:
                 # Old logs are no reason for a morning without a release; the next run tries again.
                 log.warning(f"What old runs left could not be deleted: {read(error)}")
-            # Before any step waits for what another program holds, or fills the disk.
+            # Before any step fills the disk.
             warning = check_room(paths, run.source)
             if warning:
                 log.warning(warning)
             keep_reserve(paths)
-            with connect(paths):
-                pass
             try:
                 yield run
             finally:

@@ -101,7 +101,7 @@ def _index_row(outcome: Outcome, page: Path) -> str:
         outcome.description,
         outcome.observed_value,
         outcome.threshold,
-        f"{outcome.unexpected_count:,} of {outcome.evaluated_count:,}",
+        outcome.unexpected,
         ", ".join(outcome.example_ids),
     )
     cells = "".join(f"<td>{html.escape(text)}</td>" for text in texts)

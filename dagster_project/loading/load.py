@@ -382,7 +382,8 @@ def _check_not_empty(
     ).fetchone()
     if not line_count:
         names = ", ".join(file.name for file in present)
+        holds, again = ("holds", "the file") if len(present) == 1 else ("hold", "the files")
         raise WinbackError(
-            f"{source.place('tables', 'transactions', 'files')}: {names} holds no line of data. "
-            "Deliver the file again; nothing was changed."
+            f"{source.place('tables', 'transactions', 'files')}: {names} {holds} no line of "
+            f"data. Deliver {again} again; nothing was changed."
         )

@@ -18,6 +18,7 @@ from support.small_source import GOOD
 
 from dagster_project import interruption
 from dagster_project.cli import run
+from dagster_project.cli.main import _quieten_warnings
 from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import connect
@@ -263,3 +264,19 @@ def test_output_that_nobody_reads_any_more_is_no_failure_to_tell(paths: SourcePa
     with process.stderr as messages:
         assert messages.read() == ""
     assert process.wait(20) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "then"),
+    [
+        (None, "ignore:resource_tracker"),
+        ("error", "ignore:resource_tracker,error"),
+        ("ignore:resource_tracker,error", "ignore:resource_tracker,error"),
+    ],
+)
+def test_a_persons_own_warnings_are_printed(
+    own: str | None, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONWARNINGS", own or "")
+    _quieten_warnings()
+    assert os.environ["PYTHONWARNINGS"] == then

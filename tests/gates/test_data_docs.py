@@ -61,6 +61,6 @@ def test_pages_that_cannot_be_written_are_no_pages(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(HtmlSiteStore, "set", fail)
-    with pytest.raises(WinbackError, match="^The disk is full: "):
+    with pytest.raises(WinbackError, match="The disk is full: "):
         build_data_docs([judge_raw("loads", warehouse)], tmp_path / "docs")
     assert "Traceback" not in "".join(capfd.readouterr())
