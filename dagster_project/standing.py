@@ -33,7 +33,14 @@ def standing(paths: SourcePaths) -> Standing | None:
 
 def what_stands(paths: SourcePaths) -> str:
     """Return in a sentence what readers have, and how they get something if that is nothing."""
-    now = standing(paths)
+    try:
+        return _in_words(paths, standing(paths))
+    except OSError as error:
+        # Said beside another fault, which counts for more.
+        return f"What readers of {paths.source} have cannot be told: {error.strerror}."
+
+
+def _in_words(paths: SourcePaths, now: Standing | None) -> str:
     if now is None:
         others = "; or give them a kept one with `winback rollback ID` (`winback releases`)"
         is_choice = any(paths.releases.glob("[!.]*/manifest.json"))

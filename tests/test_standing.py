@@ -88,3 +88,15 @@ def test_a_data_directory_behind_a_link_is_read_as_any_other(tmp_path: Path) -> 
     released(real)
     (tmp_path / "data").symlink_to("real")
     assert what_stands(SourcePaths(tmp_path / "data", "shop")) == "Readers keep release r1."
+
+
+def test_what_may_not_be_looked_at_is_no_fault_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    paths = SourcePaths(tmp_path, "shop")
+    released(paths)
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert what_stands(paths) == "What readers of shop have cannot be told: Permission denied."

@@ -68,8 +68,9 @@ def _report(error: Exception, paths: SourcePaths | None) -> int:
     lines = [f"winback: {fault}"]
     if fault.details is not None:
         kept = paths and _keep(paths, fault)
+        stands = paths and what_stands(paths)
         lines += [
-            *([f"  {what_stands(paths)}"] if paths else []),
+            *([f"  {stands}"] if stands and stands not in str(fault) else []),
             f"  details: {kept or 'could not be kept, for no log can be written'}",
         ]
     if tells_of_a_full_disk(str(fault)):

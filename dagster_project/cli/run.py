@@ -21,7 +21,7 @@ from dagster_project.release.state import Release, current_release, find_release
 from dagster_project.runs import planning
 from dagster_project.runs.locking import source_lock
 from dagster_project.runs.progress import without_noise
-from dagster_project.runs.room import telling_of_a_full_disk
+from dagster_project.runs.room import check_room, telling_of_a_full_disk
 from dagster_project.warehouse import connect
 
 
@@ -64,6 +64,8 @@ def run(
             if built.is_current:
                 tell(paths, Well(built.release_id, "Nothing new to publish.", is_new=False))
             return built, False
+        # Dagster's record of a run that cannot begin would take up what room there is.
+        check_room(paths, source)
         say(f"Starting {source.name} as of {as_of_date}; days {plan.first} to {plan.last}.")
         settings = {"make_current": publish, "full_refresh": full_refresh}
         release_id = _execute(source, paths, plan, as_of_date, settings)

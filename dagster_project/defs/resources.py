@@ -123,7 +123,8 @@ class SourceRun(dg.ConfigurableResource[Run]):
             warning = check_room(paths, run.source)
             if warning:
                 log.warning(warning)
-            keep_reserve(paths)
+            else:
+                keep_reserve(paths)
             try:
                 yield run
             finally:

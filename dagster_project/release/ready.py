@@ -120,6 +120,7 @@ def make_ready(
         )
     if new_pseudonyms and paths.pseudonym_key.exists():
         former = paths.pseudonym_key.with_name(f"replaced-{stamp()}.key")
+        paths.pseudonym_key.chmod(0o600)
         paths.pseudonym_key.rename(former)
         say(f"The former key of pseudonyms is {former} now.")
     kept = _put_aside(paths, is_complete=not gone)

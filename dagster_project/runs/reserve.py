@@ -21,7 +21,7 @@ COPIES_OF_STATE = 3
 
 
 def keep_reserve(paths: SourcePaths) -> None:
-    """Put room by where there is none yet; call it where a run has room for itself."""
+    """Put room by where there is none yet; call it where a run has room for all it may need."""
     if paths.reserve.exists():
         return
     with (

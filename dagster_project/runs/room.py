@@ -88,8 +88,9 @@ def needed(paths: SourcePaths, source: Source) -> tuple[int, int]:
 def _hint(paths: SourcePaths) -> str:
     """Return what can be deleted, with its size."""
     former = [one for one in _entries(paths.releases) if one != paths.current.resolve()]
+    many = "1 former release" if len(former) == 1 else f"{len(former)} former releases"
     held = {
-        f"{len(former)} former releases (lower `kept_releases` in the source's file)": former,
+        f"{many} (lower `kept_releases` in the source's file)": former,
         f"what blocked runs left in {paths.blocked}": [paths.blocked],
         f"what past runs left in {paths.dagster_home} (lower `kept_days`, `kept_runs`)": [
             paths.dagster_home

@@ -1,6 +1,7 @@
 """Whatever ends a command is told in one message, with an exit code and no traceback."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -280,3 +282,14 @@ def test_a_persons_own_warnings_are_printed(
     monkeypatch.setenv("PYTHONWARNINGS", own or "")
     _quieten_warnings()
     assert os.environ["PYTHONWARNINGS"] == then
+
+
+def test_a_run_without_room_is_refused_before_dagster_records_it(
+    paths: SourcePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=9_000_000))
+    outcome = run_that(lambda: pytest.fail("Dagster was started"), paths)
+    assert outcome.code == 1
+    (told,) = outcome.messages.splitlines()
+    assert told.startswith("winback: 9.0 MB are free on the disk of ")
+    assert "and this run needs 32.0 MB at the least" in told

@@ -121,6 +121,7 @@ def test_a_key_that_is_given_up_is_kept(shop: KeptShop) -> None:
     key = shop.paths.pseudonym_key.read_text()
     said = shop.ready(new_pseudonyms=True)
     (kept,) = shop.paths.state.parent.glob("replaced-*.key")
+    assert kept.stat().st_mode & 0o777 == 0o600
     assert kept.read_text() == key
     assert str(kept) in said[0]
     assert shop.paths.pseudonym_key.read_text() != key
