@@ -48,13 +48,19 @@ class GateBlockedError(WinbackError):
     exit_code = 3
 
 
+# What a person is told of a damaged DuckDB file: it may be all that a step has kept of the error.
+DAMAGED_IN_WORDS = "is damaged, or was written by another version of DuckDB"
+
+# How a person is told that there is no room; some libraries do not tell it from a broken disk.
+FULL, PERHAPS_FULL = "The disk is full", "or is full."
+
 # What the system and the libraries say, whoever passes it on: Python, DuckDB, SQLite.
 # The first that is found in the text of an error counts; `{it}` is the file or folder it names.
 SYSTEM_FAULTS: tuple[tuple[str, str, str], ...] = (
     (
         r"No space left on device|Disk quota exceeded|disk is full|max_temp_directory_size"
         r"|Errno 28\b|Errno 122\b",
-        "The disk is full: {it} could not be written.",
+        f"{FULL}: {{it}} could not be written.",
         "Free space there (`df -h` shows how much there is), then run again.",
     ),
     (
@@ -82,7 +88,7 @@ SYSTEM_FAULTS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"Input/output error|Stale file handle|disk I/O error|Errno 5\b|Errno 116\b",
-        "The disk or network drive failed at {it}, or is full.",
+        f"The disk or network drive failed at {{it}}, {PERHAPS_FULL}",
         "Look whether there is space (`df -h`), and after the disk or the connection to the drive; "
         "then run again.",
     ),
@@ -137,7 +143,7 @@ SYSTEM_FAULTS: tuple[tuple[str, str, str], ...] = (
     (
         r"not a valid DuckDB database|Corrupt database|Could not read enough bytes"
         r"|database has been invalidated|older version of DuckDB|newer version of DuckDB",
-        "{it} is damaged, or was written by another version of DuckDB.",
+        f"{{it}} {DAMAGED_IN_WORDS}.",
         "If it is the warehouse, run again: it is made anew from the files, or the run says what "
         "would be lost.",
     ),
@@ -192,6 +198,11 @@ def in_words(kind: str, text: str) -> str | None:
             told = what.format(it=_place(text) or "a file")
             return f"{told[0].upper()}{told[1:]} {way_out}"
     return None
+
+
+def tells_of_a_full_disk(message: str) -> bool:
+    """Return whether a message for a person says that a disk is full, or may be."""
+    return FULL in message or PERHAPS_FULL in message
 
 
 def without_values(kind: str, text: str) -> str:

@@ -81,6 +81,11 @@ class SourcePaths:
         return self.warehouse_dir / "spill"
 
     @property
+    def reserve(self) -> Path:
+        """File of nothing that is deleted when the disk is full."""
+        return self.warehouse_dir / "reserve"
+
+    @property
     def doubt(self) -> Path:
         """Mark that a part of the warehouse could not be read: the next run looks at all of it."""
         return self.warehouse_dir / "damaged"

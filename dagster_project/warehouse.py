@@ -17,10 +17,17 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from dagster_project.errors import WinbackError, first_line, in_words, without_values
+from dagster_project.errors import (
+    DAMAGED_IN_WORDS,
+    WinbackError,
+    first_line,
+    in_words,
+    without_values,
+)
 from dagster_project.files import appearing_whole
 from dagster_project.interruption import ended_by_signals
 from dagster_project.paths import SourcePaths, setting
+from dagster_project.standing import what_stands
 
 # Who looks into a file is soon gone; a killed program's lock goes with it.
 LOCK_PATIENCE_SECONDS = 20
@@ -33,8 +40,6 @@ LOCKED = "Could not set lock on file"
 
 # How it says that a block is not what was written, or not there; nor for that.
 DAMAGED, CUT_OFF = "Corrupt database file", "Could not read enough bytes from file"
-# In words for a person, which may be all that a step has kept of it.
-DAMAGED_IN_WORDS = "is damaged, or was written by another version of DuckDB"
 # How it fails over other content than it expects.
 _CONTENT_ERRORS = (
     duckdb.IOException,
@@ -132,7 +137,7 @@ def _notice_damage(paths: SourcePaths, error: Exception, files: Sequence[Path]) 
         else ""
     )
     raise DamagedDatabaseError(
-        f"A part of {' or '.join(map(str, files))} is damaged. What is published stands.{way_out}"
+        f"A part of {' or '.join(map(str, files))} is damaged. {what_stands(paths)}{way_out}"
     ) from error
 
 
@@ -313,6 +318,20 @@ def _kept(database: Path, holder: str, read_only: bool) -> str:
 def _cannot_open(database: Path, error: duckdb.Error) -> str:
     kind, text = type(error).__name__, str(error)
     return f"cannot open {database}: {in_words(kind, text) or without_values(kind, text)}"
+
+
+@contextmanager
+def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let all that is changed meanwhile be changed together, or nothing of it."""
+    con.begin()
+    try:
+        yield
+        con.commit()
+    except BaseException:
+        # A commit that fails, for want of room for instance, has ended the transaction already.
+        with contextlib.suppress(duckdb.Error):
+            con.rollback()
+        raise
 
 
 def create_table(con: duckdb.DuckDBPyConnection, name: str, types: Mapping[str, str]) -> None:

@@ -30,7 +30,16 @@ FLOORS = (
     ("foundation",),
 )
 # The ground floor: modules that may import each other, though not in a circle.
-FOUNDATION = {"access", "warehouse", "paths", "errors", "files", "interruption", "shown"}
+FOUNDATION = {
+    "access",
+    "errors",
+    "files",
+    "interruption",
+    "paths",
+    "shown",
+    "standing",
+    "warehouse",
+}
 
 MODULE_LINES = 400
 YML_LINES = 1_000

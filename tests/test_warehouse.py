@@ -16,7 +16,14 @@ from support.kept_shop import damage_block
 from dagster_project import warehouse
 from dagster_project.errors import WinbackError
 from dagster_project.paths import SourcePaths
-from dagster_project.warehouse import MEMORY, DamagedDatabaseError, attach, connect, fault
+from dagster_project.warehouse import (
+    MEMORY,
+    DamagedDatabaseError,
+    attach,
+    connect,
+    fault,
+    transaction,
+)
 
 HOLDER = (
     "import duckdb, sys; con = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == 'read'); "
@@ -181,3 +188,21 @@ def test_a_file_shorter_than_its_blocks_is_at_fault_only_if_it_cannot_be_read(
     assert fault(paths) is None
     os.truncate(paths.warehouse, paths.warehouse.stat().st_size - 2**18)
     assert "cut off" in fault(paths) or "Could not read enough bytes" in fault(paths)
+
+
+class Ended:
+    """A connection whose commit finds no room, which ends the transaction."""
+
+    def begin(self) -> None:
+        pass
+
+    def commit(self) -> None:
+        raise duckdb.IOException("IO Error: No space left on device")
+
+    def rollback(self) -> None:
+        raise duckdb.TransactionException("cannot rollback - no transaction is active")
+
+
+def test_why_a_transaction_could_not_be_committed_is_said() -> None:
+    with pytest.raises(duckdb.IOException, match="No space left"), transaction(Ended()):
+        pass

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster_project import interruption
-from dagster_project.errors import WinbackError, read
+from dagster_project.errors import WinbackError, read, tells_of_a_full_disk
 from dagster_project.files import write_text
 from dagster_project.paths import SourcePaths
+from dagster_project.standing import what_stands
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -66,12 +67,15 @@ def _report(error: Exception, paths: SourcePaths | None) -> int:
     fault = read(error)
     lines = [f"winback: {fault}"]
     if fault.details is not None:
-        current = paths and paths.current.is_symlink() and paths.current.readlink().name
         kept = paths and _keep(paths, fault)
+        stands = paths and what_stands(paths)
         lines += [
-            f"  current release: {current or 'none'}",
+            *([f"  {stands}"] if stands and stands not in str(fault) else []),
             f"  details: {kept or 'could not be kept, for no log can be written'}",
         ]
+    if tells_of_a_full_disk(str(fault)):
+        # What the run printed last may have been cut off for it.
+        lines.insert(0, "")
     print("\n".join(lines), file=sys.stderr)
     return fault.exit_code
 

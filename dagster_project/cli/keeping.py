@@ -64,12 +64,16 @@ def add_commands(
         add_common(parser)
 
     def run(parsed: argparse.Namespace) -> None:
-        from dagster_project.release.backup import back_up
+        from dagster_project.access import keep_to_owner
+        from dagster_project.release.backup import back_up, look_through, may_back_up
         from dagster_project.release.backup import restore as bring_back
         from dagster_project.runs.locking import source_lock
 
         paths, file = paths_of(parsed), parsed.file.expanduser().resolve()
-        work = back_up if parsed.is_backup else bring_back
+        look, work = (may_back_up, back_up) if parsed.is_backup else (look_through, bring_back)
+        # Not even the lock's file is left of what is refused.
+        look(paths, file)
+        keep_to_owner(paths)
         with source_lock(paths, say):
             print("\n".join(work(paths, file)))
 
@@ -86,12 +90,14 @@ def _releases(paths: SourcePaths) -> None:
     if not found:
         print(f"No release of {paths.source} yet; make one with `winback run`.")
     for release in found:
+        is_aside = not release.is_kept and (paths.damaged / release.release_id).is_dir()
         marks = [
             mark
             for mark, holds in (
                 ("current", release.is_current),
                 ("rolled back", release.is_rolled_back),
-                ("files deleted", not release.is_kept),
+                (f"damaged, moved to {paths.damaged / release.release_id}", is_aside),
+                ("files deleted", not (release.is_kept or is_aside)),
             )
             if holds
         ]

@@ -27,9 +27,9 @@ QUIET_ENVIRONMENT = {
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     "DO_NOT_TRACK": "1",
     "GX_ANALYTICS_ENABLED": "false",
-    # Of a run that is interrupted Python's own helper would say last that dbt left semaphores.
-    "PYTHONWARNINGS": "ignore:resource_tracker",
 }
+# Of a run that is interrupted Python's own helper would say last that dbt left semaphores.
+QUIET_WARNINGS = "ignore:resource_tracker"
 # A run over years of days stores its events in batches; see `history`.
 BATCH_ENVIRONMENT = {"DAGSTER_EVENT_BATCH_SIZE": "1000"}
 
@@ -37,12 +37,21 @@ BATCH_ENVIRONMENT = {"DAGSTER_EVENT_BATCH_SIZE": "1000"}
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the code of its outcome."""
     os.environ.update(QUIET_ENVIRONMENT | BATCH_ENVIRONMENT)
+    _quieten_warnings()
     # The libraries' millions of lasting objects would be walked through again and again.
     gc.set_threshold(50_000, 20, 50)
     with failures.told(is_process=arguments is None) as told:
         parsed = _parser().parse_args(arguments)
         told.paths = _paths(parsed)
         parsed.command(parsed)
+
+
+def _quieten_warnings() -> None:
+    """Add to the warnings that Python shall not print; what a person has set counts for more."""
+    own = os.environ.get("PYTHONWARNINGS", "")
+    if QUIET_WARNINGS not in own.split(","):
+        # The last one that fits counts.
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [QUIET_WARNINGS, own]))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,6 +20,8 @@ from dagster_project.release.recover import recover
 from dagster_project.release.state import Release, current_release, find_release
 from dagster_project.runs import planning
 from dagster_project.runs.locking import source_lock
+from dagster_project.runs.progress import without_noise
+from dagster_project.runs.room import check_room, telling_of_a_full_disk
 from dagster_project.warehouse import connect
 
 
@@ -43,7 +45,7 @@ def run(
     """
     now = datetime.now(UTC)
     as_of_date = planning.resolve_as_of(source, as_of, now)
-    with source_lock(paths, say):
+    with source_lock(paths, say), telling_of_a_full_disk(paths, source):
         with telling_failures(paths):
             recover(paths, say)
             make_ready(paths, source, say, rebuild=rebuild_warehouse, new_pseudonyms=new_pseudonyms)
@@ -62,6 +64,8 @@ def run(
             if built.is_current:
                 tell(paths, Well(built.release_id, "Nothing new to publish.", is_new=False))
             return built, False
+        # Dagster's record of a run that cannot begin would take up what room there is.
+        check_room(paths, source)
         say(f"Starting {source.name} as of {as_of_date}; days {plan.first} to {plan.last}.")
         settings = {"make_current": publish, "full_refresh": full_refresh}
         release_id = _execute(source, paths, plan, as_of_date, settings)
@@ -110,7 +114,7 @@ def _execute(
 
     requested = request(plan, as_of, **settings)
     requested["run_config"]["loggers"] = {"console": {}}
-    with dg.DagsterInstance.get() as instance:
+    with without_noise(), dg.DagsterInstance.get() as instance:
         job = build_definitions(source, paths).resolve_job_def(DAILY)
         try:
             result = job.execute_in_process(instance=instance, raise_on_error=False, **requested)

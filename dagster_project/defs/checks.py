@@ -190,6 +190,5 @@ def _in_words(outcome: Outcome) -> str:
     examples = f"; for example {', '.join(outcome.example_ids)}" if outcome.example_ids else ""
     return (
         f"{'passed' if outcome.is_passed else outcome.severity.upper()}: {outcome.observed_value} "
-        f"(threshold: {outcome.threshold}); {outcome.unexpected_count:,} of "
-        f"{outcome.evaluated_count:,} unexpected{examples}"
+        f"(threshold: {outcome.threshold}); {outcome.unexpected} unexpected{examples}"
     )

@@ -34,6 +34,7 @@ from dagster_project.runs.attempts import note_content
 from dagster_project.runs.bookkeeping import fail_dead_runs, requested_at
 from dagster_project.runs.locking import living_run, source_lock
 from dagster_project.runs.planning import resolve_as_of
+from dagster_project.runs.reserve import give_back_after_run, keep_reserve
 from dagster_project.runs.retention import prune
 from dagster_project.runs.room import check_room
 from dagster_project.warehouse import connect
@@ -112,23 +113,27 @@ class SourceRun(dg.ConfigurableResource[Run]):
             run = self._answers(paths, requested_at(context.run, context.instance))
             make_ready(paths, run.source, log.warning)
             note_content(context.instance, context.run, paths, run.source, run.code.text)
+            # Before anything waits for what another program holds.
+            with connect(paths):
+                pass
             kept = run.source.settings
             try:
                 prune(paths, context.instance, days=kept.kept_days, count=kept.kept_runs)
             except Exception as error:
                 # Old logs are no reason for a morning without a release; the next run tries again.
                 log.warning(f"What old runs left could not be deleted: {read(error)}")
-            # Before any step waits for what another program holds, or fills the disk.
+            # Before any step fills the disk.
             warning = check_room(paths, run.source)
             if warning:
                 log.warning(warning)
-            with connect(paths):
-                pass
+            else:
+                keep_reserve(paths)
             try:
                 yield run
             finally:
                 # A failed run gives back at once what it took; the next start would.
                 drop_unfinished(paths)
+                give_back_after_run(paths)
 
     def _answers(self, paths: SourcePaths, now: datetime) -> Run:
         source = load_source(paths)

@@ -4,13 +4,18 @@ They are written into a folder; which one, and of which verdicts, is up to the c
 """
 
 import html
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dagster_project.errors import WinbackError, in_words
 from dagster_project.gates import suites
 from dagster_project.gates.outcomes import Outcome, TableVerdict
 
+# Who tells, in GX, of a page that could not be written.
+BUILDER = "great_expectations.render.renderer.site_builder"
 INDEX_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Gates</title><style>
 body {{ font: 14px/1.4 sans-serif; margin: 2em; }}
@@ -66,9 +71,27 @@ def build_data_docs(verdicts: Iterable[TableVerdict], folder: Path) -> None:
         )
         page = Path("validations", gate, table, *run_id.to_tuple(), f"{table}.html")
         rows += [_index_row(outcome, page) for outcome in verdict.outcomes]
-    context.build_data_docs(build_index=False)
+    with _raising():
+        context.build_data_docs(build_index=False)
     index = INDEX_PAGE.format(rows="\n".join(rows))
     (folder / "index.html").write_text(index, encoding="utf-8")
+
+
+@contextmanager
+def _raising() -> Iterator[None]:
+    """Raise what GX prints, with a stack, and passes over: a page that could not be written."""
+    logger, handler = logging.getLogger(BUILDER), logging.Handler(logging.ERROR)
+    said: list[str] = []
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+    if said:
+        raise WinbackError(
+            in_words("OSError", said[0]) or "The pages of the gates' results could not be written."
+        )
 
 
 def _index_row(outcome: Outcome, page: Path) -> str:
@@ -78,7 +101,7 @@ def _index_row(outcome: Outcome, page: Path) -> str:
         outcome.description,
         outcome.observed_value,
         outcome.threshold,
-        f"{outcome.unexpected_count:,} of {outcome.evaluated_count:,}",
+        outcome.unexpected,
         ", ".join(outcome.example_ids),
     )
     cells = "".join(f"<td>{html.escape(text)}</td>" for text in texts)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from great_expectations.compatibility import pydantic
 from great_expectations.expectations.expectation import BatchExpectation
 
+from dagster_project.gates.outcomes import counted
 from dagster_project.loading.contacts import holds_contact
 
 
@@ -162,7 +163,7 @@ def _judged(
             "unexpected_count": unexpected_count,
             "unexpected_percent": 100 * unexpected_count / max(evaluated_count, 1),
             "observed_value": observed_value
-            or f"{unexpected_count:,} of {evaluated_count:,} unexpected",
+            or f"{counted(unexpected_count, evaluated_count)} unexpected",
             "threshold": threshold,
             "partial_unexpected_list": [str(example) for example in example_ids],
         },

@@ -13,7 +13,7 @@ from dagster_project.errors import WinbackError, first_line
 # The lines of `blocked_message` that quote nothing of the data, up to where they would.
 _WITHOUT_VALUES = re.compile(
     r"(?:raw|release) gate, \w+: \w+ failed$|  (?:expected|mend): .*|"
-    r"  unexpected: [\d,]+ of [\d,]*\d"
+    r"  unexpected: [\d,]*\d(?: of [\d,]*\d)?"
 )
 
 
@@ -33,6 +33,11 @@ class Outcome:
     unexpected_count: int
     example_ids: tuple[str, ...]
     mend: str
+
+    @property
+    def unexpected(self) -> str:
+        """In words, how many were not as expected, and of how many."""
+        return counted(self.unexpected_count, self.evaluated_count)
 
     @property
     def is_blocking(self) -> bool:
@@ -76,11 +81,17 @@ def blocked_message(outcomes: Iterable[Outcome]) -> str:
             f"  expected:   {outcome.description}",
             f"  observed:   {outcome.observed_value}",
             f"  threshold:  {outcome.threshold}",
-            f"  unexpected: {outcome.unexpected_count:,} of {outcome.evaluated_count:,}"
+            f"  unexpected: {outcome.unexpected}"
             + (f", for example {', '.join(outcome.example_ids)}" if outcome.example_ids else ""),
             f"  mend:       {outcome.mend}",
         )
     )
+
+
+def counted(unexpected: int, evaluated: int) -> str:
+    """Return how many were not as expected, and of how many."""
+    # What is wrong with a table as a whole is counted once, and the table may be empty.
+    return f"{unexpected:,} of {evaluated:,}" if unexpected <= evaluated else f"{unexpected:,}"
 
 
 def without_values(message: str) -> str:
@@ -109,7 +120,7 @@ def _outcome(gate: str, table: str, one: Mapping[str, Any]) -> Outcome:
         severity=config["severity"],
         is_passed=one["success"],
         observed_value=result.get("observed_value")
-        or f"{unexpected:,} of {evaluated:,} unexpected",
+        or f"{counted(unexpected, evaluated)} unexpected",
         threshold=result.get("threshold") or meta.get("threshold") or "none unexpected",
         evaluated_count=evaluated,
         unexpected_count=unexpected,

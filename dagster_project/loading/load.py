@@ -4,8 +4,7 @@ Only files that are new or have changed are read, and whole. Everything a load c
 changed in one transaction, so a killed load leaves raw as it was.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -48,7 +47,7 @@ from dagster_project.loading.staging import Staged, StagedFile, session, stage, 
 from dagster_project.loading.text_files import recoded_folder
 from dagster_project.paths import SourcePaths
 from dagster_project.shown import shown
-from dagster_project.warehouse import identifier, literal
+from dagster_project.warehouse import identifier, literal, transaction
 
 
 @dataclass
@@ -83,7 +82,7 @@ def load_table(
     """
     report = LoadReport(name)
     if name not in source.tables:
-        with _transaction(connection):
+        with transaction(connection):
             clear(connection, name)
         return report
     declared = source.tables[name]
@@ -94,7 +93,7 @@ def load_table(
             f"{', '.join(declared.files)}. Put files into {paths.landing}, or correct the pattern."
         )
     key = key_for(connection, paths, source.pseudonymise_ids)
-    with session(connection, source, paths, name, key=key) as mapping, _transaction(connection):
+    with session(connection, source, paths, name, key=key) as mapping, transaction(connection):
         report.warnings += settle_gone_files(
             connection,
             name,
@@ -375,17 +374,6 @@ class _Load:
         """
 
 
-@contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    connection.begin()
-    try:
-        yield
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
-
-
 def _check_not_empty(
     connection: duckdb.DuckDBPyConnection, source: Source, present: list[PresentFile]
 ) -> None:
@@ -394,7 +382,8 @@ def _check_not_empty(
     ).fetchone()
     if not line_count:
         names = ", ".join(file.name for file in present)
+        holds, again = ("holds", "the file") if len(present) == 1 else ("hold", "the files")
         raise WinbackError(
-            f"{source.place('tables', 'transactions', 'files')}: {names} holds no line of data. "
-            "Deliver the file again; nothing was changed."
+            f"{source.place('tables', 'transactions', 'files')}: {names} {holds} no line of "
+            f"data. Deliver {again} again; nothing was changed."
         )

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tarfile
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,8 +26,8 @@ from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.files import TEMPORARY, appearing_whole, delete, file_hash, write_text
 from dagster_project.loading.pseudonyms import KEY, fingerprint, read_key
 from dagster_project.paths import SourcePaths
+from dagster_project.release.made_from import last_release
 from dagster_project.release.ready import (
-    last_release,
     raw_has_pseudonyms,
     read_raw,
     recorded_keys,
@@ -67,6 +68,31 @@ class Backup:
         return self.folder / name
 
 
+def may_back_up(paths: SourcePaths, file: Path) -> None:
+    """Refuse a backup of nothing, or over a file, before anything is made for it.
+
+    Raises:
+        WinbackError: there is nothing to back up, or `file` is there.
+    """
+    if file.exists() or file.is_symlink():
+        raise WinbackError(f"{file} is there already; a backup takes no file's place. Name another")
+    if not file.parent.is_dir():
+        raise WinbackError(f"The folder {file.parent} is not there; make it, or name another.")
+    if not _state_files(paths):
+        raise WinbackError(f"There is nothing to back up: {paths.source} has no state yet.")
+
+
+def look_through(paths: SourcePaths, file: Path) -> None:
+    """Refuse what is no whole backup of the source, before anything is made for it.
+
+    Raises:
+        ConfigurationError: it is a backup of another source.
+        WinbackError: it is none, or is damaged.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        _unpack(paths, file, Path(folder) / "backup")
+
+
 def back_up(paths: SourcePaths, file: Path) -> list[str]:
     """Write a source's state, key and own YAML into a new file; call under the source's lock.
 
@@ -77,14 +103,9 @@ def back_up(paths: SourcePaths, file: Path) -> list[str]:
         WinbackError: there is nothing to back up, the state cannot be read, the key is not that of
             the present pseudonyms, or `file` is there.
     """
-    if file.exists() or file.is_symlink():
-        raise WinbackError(f"{file} is there already; a backup takes no file's place. Name another")
-    if not file.parent.is_dir():
-        raise WinbackError(f"The folder {file.parent} is not there; make it, or name another.")
+    may_back_up(paths, file)
     _complete_state(paths)
     parts = {f"{STATE}{one.name}": one for one in _state_files(paths)}
-    if not parts:
-        raise WinbackError(f"There is nothing to back up: {paths.source} has no state yet.")
     _require_key(paths)
     if _own_yaml(paths).is_file():
         parts[SOURCE] = _own_yaml(paths)
@@ -166,6 +187,8 @@ class _Replaced:
             if file.is_file():
                 self.folder.mkdir(mode=0o700, exist_ok=True)
                 shutil.copy2(file, self.folder / file.name)
+                # A person may have put it there for everybody to read.
+                (self.folder / file.name).chmod(0o600)
                 self.names.append(file.name)
 
 
@@ -197,6 +220,9 @@ def _unpack(paths: SourcePaths, file: Path, folder: Path) -> Backup:
                     shutil.copyfileobj(archive.extractfile(member), target)
                 if file_hash(backup.file(name)) != contents["files"][name]["sha256"]:
                     raise WinbackError(f"{file} is damaged: {name} is not what was backed up.")
+            key = f"{STATE}{paths.pseudonym_key.name}"
+            if key in backup.names and not KEY.fullmatch(_key_in(backup.file(key))):
+                raise WinbackError(f"The key of pseudonyms in {file} is none; nothing was changed.")
             return backup
     except FileNotFoundError as error:
         raise WinbackError(f"The file {error.filename} is missing.") from error
@@ -242,6 +268,10 @@ def _contents(
     return contents, members
 
 
+def _key_in(part: Path) -> str:
+    return part.read_text(encoding="utf-8", errors="replace").strip()
+
+
 def _is_key_wanted(paths: SourcePaths, file: Path, part: Path | None) -> bool:
     """Return whether a backup's key is to take its place.
 
@@ -250,9 +280,7 @@ def _is_key_wanted(paths: SourcePaths, file: Path, part: Path | None) -> bool:
     """
     if part is None:
         return False
-    given = part.read_text(encoding="utf-8", errors="replace").strip()
-    if not KEY.fullmatch(given):
-        raise WinbackError(f"The key of pseudonyms in {file} is none; nothing was changed.")
+    given = _key_in(part)
     last = last_release(paths)
     raw = read_raw(paths, last)
     wanted = recorded_keys(raw, last)

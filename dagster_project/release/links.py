@@ -17,8 +17,20 @@ def current_id(paths: SourcePaths) -> str | None:
         target = paths.current.readlink()
     except OSError:
         return None
-    is_release = target.parts[:-1] == (paths.releases.name,)
-    return target.name if is_release and (paths.current / MANIFEST).is_file() else None
+    is_there = leads_to_release(paths) and (paths.current / MANIFEST).is_file()
+    return target.name if is_there else None
+
+
+def leads_to_release(paths: SourcePaths) -> bool:
+    """Return whether `current` has the form of a link to a release, be it there or not."""
+    is_link = paths.current.is_symlink()
+    return is_link and paths.current.readlink().parts[:-1] == (paths.releases.name,)
+
+
+def leads_through_current(paths: SourcePaths) -> bool:
+    """Return whether `winback.duckdb` is the link through `current`."""
+    link = paths.published_file
+    return link.is_symlink() and str(link.readlink()) == _through_current(paths)
 
 
 def switch(paths: SourcePaths, release_id: str) -> None:
@@ -46,11 +58,9 @@ def put_folder_away(paths: SourcePaths, destination: Path) -> None:
 
 def link_published_file(paths: SourcePaths) -> bool:
     """Let `winback.duckdb` go through `current`; return whether it did not."""
-    target = f"{paths.current.name}/{RELEASE_FILE}"
-    link = paths.published_file
-    if link.is_symlink() and str(link.readlink()) == target:
+    if leads_through_current(paths):
         return False
-    _replace_link(link, target)
+    _replace_link(paths.published_file, _through_current(paths))
     return True
 
 
@@ -58,6 +68,10 @@ def unlink_current(paths: SourcePaths) -> None:
     """Let readers see nothing."""
     paths.current.unlink(missing_ok=True)
     sync(paths.published)
+
+
+def _through_current(paths: SourcePaths) -> str:
+    return f"{paths.current.name}/{RELEASE_FILE}"
 
 
 def _replace_link(link: Path, target: str) -> None:

@@ -4,13 +4,10 @@ A warehouse can be made again from the files, but for what it holds of files tha
 cannot be made again at all. What there has been is told by the last release.
 """
 
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import duckdb
 
@@ -27,46 +24,27 @@ from dagster_project.loading.pseudonyms import (
 )
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.paths import SourcePaths
-from dagster_project.release.manifest import read_manifest
+from dagster_project.release.made_from import (
+    LastRelease,
+    LoadedFile,
+    if_there,
+    last_release,
+    loaded,
+)
+from dagster_project.standing import what_stands
 from dagster_project.warehouse import (
-    MEMORY,
     DamagedDatabaseError,
-    attach,
     connect,
     create_table,
     fault,
     insert,
-    rows,
     utc_now,
     wal_of,
 )
 
 # So many file names stand in a message.
 NAMED_FILES = 3
-STANDS = "Nothing was read or changed, and what is published stands."
 _FILES = "parse_filename(source_file) as file_name, table_name, file_hash, row_count"
-
-
-@dataclass(frozen=True)
-class LoadedFile:
-    """A file that raw holds, or that a release was made from; `name` is without folders."""
-
-    table: str
-    name: str
-    content_hash: str
-    row_count: int
-
-
-@dataclass(frozen=True)
-class LastRelease:
-    """The release that was made last, whichever is current: raw holds what it was made from.
-
-    `keys` are the fingerprints of the keys behind it and behind the current one.
-    """
-
-    release_id: str
-    made_from: tuple[LoadedFile, ...]
-    keys: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -120,7 +98,8 @@ def make_ready(
         damage = "is missing" if last is not None else None
     raw = None
     try:
-        raw = read_raw(paths, last)
+        is_sound = damage is None and paths.warehouse.exists()
+        raw = (_raw if is_sound else read_raw)(paths, last)
     except DamagedDatabaseError as error:
         damage = damage or f"cannot be read: {first_line(str(error.__cause__)).rstrip('.')}"
     if not new_pseudonyms and source.pseudonymise_ids != "never":
@@ -136,11 +115,12 @@ def make_ready(
         raise WinbackError(
             f"The warehouse {paths.warehouse} {damage or 'was to be made anew'}, and not all the "
             f"files are there to make it from: {_listed(gone)} that it held {_are(gone)} no longer "
-            f"in {paths.landing} and would be missing from the next release. {STANDS} "
-            f"{_way_back(paths, new_pseudonyms)}"
+            f"in {paths.landing} and would be missing from the next release. {_unchanged(paths)} "
+            f"{_way_back(paths, source, new_pseudonyms)}"
         )
     if new_pseudonyms and paths.pseudonym_key.exists():
         former = paths.pseudonym_key.with_name(f"replaced-{stamp()}.key")
+        paths.pseudonym_key.chmod(0o600)
         paths.pseudonym_key.rename(former)
         say(f"The former key of pseudonyms is {former} now.")
     kept = _put_aside(paths, is_complete=not gone)
@@ -162,34 +142,23 @@ def make_ready(
     )
 
 
-def last_release(paths: SourcePaths) -> LastRelease | None:
-    """Return the release that was made last, by the manifests and the state."""
-    manifests = list(_manifests(paths))
-    made = [(_moment(one), one["release_id"], one["inputs"]) for one in manifests]
-    made += _recorded(paths)
-    if not made:
-        return None
-    _, release_id, inputs = max(made, key=lambda one: one[:2])
-    meant = {release_id, paths.current.resolve().name}
-    keys = {one.get("pseudonym_key") for one in manifests if one["release_id"] in meant}
-    return LastRelease(release_id, _loaded(inputs), frozenset(keys - {None}))
-
-
 def read_raw(paths: SourcePaths, last: LastRelease | None) -> Raw | None:
     """Return what the warehouse says of itself; null if there is none or it cannot be opened.
 
     Raises:
         DamagedDatabaseError: it can be opened, but what it says of itself cannot be read.
     """
-    if fault(paths) or not paths.warehouse.exists():
-        return None
+    return _raw(paths, last) if paths.warehouse.exists() and not fault(paths) else None
+
+
+def _raw(paths: SourcePaths, last: LastRelease | None) -> Raw:
     with connect(paths, read_only=True) as con:
-        loads = _read(con, f"select {_FILES} from raw.loads")
+        loads = if_there(con, f"select {_FILES} from raw.loads")
         knows_release = last is not None and any(
-            _read(con, f"select 1 from audit.{table} where {column} = ?", last.release_id)
+            if_there(con, f"select 1 from audit.{table} where {column} = ?", last.release_id)
             for table, column in (("verdicts", "subject"), ("rebuilt", "release_id"))
         )
-        return Raw(_loaded(loads), noted_fingerprint(con), knows_release)
+        return Raw(loaded(loads), noted_fingerprint(con), knows_release)
 
 
 def recorded_keys(raw: Raw | None, last: LastRelease | None) -> frozenset[str]:
@@ -210,8 +179,9 @@ def require_key(paths: SourcePaths, raw: Raw | None, last: LastRelease | None) -
     """
     file, wanted = paths.pseudonym_key, recorded_keys(raw, last)
     way_back = (
-        f"{STANDS} Put the file back, or run `winback restore FILE --source {paths.source}` with a "
-        f"backup. If there is no copy: `winback run --source {paths.source} --new-pseudonyms` "
+        f"{_unchanged(paths)} Put the file back, or run `winback restore FILE --source "
+        f"{paths.source}` with a backup. If there is no copy: `winback run --source "
+        f"{paths.source} --new-pseudonyms` "
         "makes a new key; every customer whose id is a pseudonym then gets another id, and all "
         f"files are read again, which must all be in {paths.landing}."
     )
@@ -298,7 +268,8 @@ def _require_files(
         raise WinbackError(
             f"The warehouse {paths.warehouse} is not the one that release {last.release_id} was "
             f"made from: {_listed(gone)} of it {_are(gone)} neither there nor in {paths.landing} "
-            f"and would be missing from the next release. {STANDS} {_way_back(paths)}"
+            f"and would be missing from the next release. {_unchanged(paths)} "
+            f"{_way_back(paths, source)}"
         )
 
 
@@ -333,8 +304,15 @@ def _note_known(connection: duckdb.DuckDBPyConnection, release_id: str) -> None:
     insert(connection, "audit.rebuilt", {"release_id": release_id})
 
 
-def _way_back(paths: SourcePaths, new_pseudonyms: bool = False) -> str:
+def _unchanged(paths: SourcePaths) -> str:
+    return f"Nothing was read or changed. {what_stands(paths)}"
+
+
+def _way_back(paths: SourcePaths, source: Source, new_pseudonyms: bool = False) -> str:
     also = " --new-pseudonyms" if new_pseudonyms else ""
+    if not present_files(source, paths, "transactions"):
+        # There would be nothing to make it from, and no release of nothing.
+        return "Put the files back and run again."
     return (
         f"Put the files back and run again; or `winback run --source {paths.source}{also} "
         "--rebuild-warehouse` makes it anew from what is there."
@@ -353,43 +331,3 @@ def _listed(files: Sequence[LoadedFile]) -> str:
 
 def _are(files: Sequence[LoadedFile]) -> str:
     return "is" if len({file.name for file in files}) == 1 else "are"
-
-
-def _manifests(paths: SourcePaths) -> Iterator[dict[str, Any]]:
-    """Yield the manifests of the kept releases that can be read."""
-    for folder in sorted(paths.releases.glob("*")):
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            manifest = read_manifest(folder)
-            _moment(manifest), _loaded(manifest["inputs"]), manifest["release_id"]
-            yield manifest
-
-
-def _moment(manifest: Mapping[str, Any]) -> datetime:
-    return datetime.fromisoformat(manifest["published_at"]).replace(tzinfo=None)
-
-
-def _recorded(paths: SourcePaths) -> list[tuple[datetime, str, Any]]:
-    """Return the last release of the state, when it was published and what it was made from."""
-    if not paths.state.is_file():
-        return []
-    query = "select published_at, release_id, inputs from state.main.releases"
-    with contextlib.suppress(WinbackError), connect(paths, MEMORY) as con:
-        attach(con, paths.state, "state", read_only=True)
-        found = _read(con, f"{query} where published_at is not null order by all desc limit 1")
-        return [tuple(one.values()) for one in found]
-    return []
-
-
-def _loaded(inputs: Iterable[Mapping[str, Any]]) -> tuple[LoadedFile, ...]:
-    return tuple(
-        LoadedFile(one["table_name"], one["file_name"], one["file_hash"], one["row_count"] or 0)
-        for one in inputs
-    )
-
-
-def _read(con: duckdb.DuckDBPyConnection, query: str, *parameters: str) -> list[dict[str, Any]]:
-    """Return what a query gives; nothing if its table, or a column of it, is not there yet."""
-    try:
-        return rows(con, query, parameters)
-    except (duckdb.CatalogException, duckdb.BinderException):
-        return []

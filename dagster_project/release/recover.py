@@ -14,7 +14,7 @@ import duckdb
 from dagster_project.errors import WinbackError
 from dagster_project.files import TEMPORARY, appearing_whole, delete, remove
 from dagster_project.paths import SourcePaths
-from dagster_project.release.candidate import RELEASE_FILE, has_candidate
+from dagster_project.release.candidate import has_candidate
 from dagster_project.release.check import faults_of, file_is_whole
 from dagster_project.release.links import (
     current_id,
@@ -36,6 +36,7 @@ from dagster_project.release.state import (
     recorded_switches,
     wal_of,
 )
+from dagster_project.standing import standing, what_stands
 from dagster_project.warehouse import attach, utc_now
 
 Say = Callable[[str], None]
@@ -216,19 +217,14 @@ def _show(
             say(f"{paths.published_file} was not the link it should be; it is restored.")
         _record_shown(con, paths, chosen, last, releases)
     if lost:
-        kept = _let_go(paths, lost, chosen)
+        _let_go(paths, lost, chosen)
         has = (
-            f"Readers have {chosen} now, the newest whole release that they had before"
+            f"Readers have {chosen} now, the newest whole release that they had before."
             if chosen
-            else "There is no other release to show: "
-            + (
-                f"readers keep its {RELEASE_FILE}, which is whole, until a run publishes"
-                if kept
-                else "readers have nothing until a run publishes"
-            )
+            else f"There is no other release to show. {what_stands(paths)}"
         )
         say(
-            f"The current release {lost} is damaged: {listed(damaged[lost])}. {has}. It is "
+            f"The current release {lost} is damaged: {listed(damaged[lost])}. {has} It is "
             f"moved to {paths.damaged / lost}; `winback run` builds it again if its files and "
             "settings are still the same."
         )
@@ -243,8 +239,8 @@ def _show(
     elif not chosen and fault and last and not shows_damaged(paths):
         unlink_current(paths)
         say(
-            f"{paths.current} {fault}, and no whole release is left that readers had: they have "
-            "nothing until a run publishes."
+            f"{paths.current} {fault}, and no whole release is left that readers had and nobody "
+            f"rolled back from. {what_stands(paths)}"
         )
 
 
@@ -280,8 +276,8 @@ def _record_shown(
     append_switch(con, utc_now(), chosen, kind)
 
 
-def _let_go(paths: SourcePaths, release_id: str, chosen: str | None) -> bool:
-    """Move the damaged current release aside; return whether readers keep its file."""
+def _let_go(paths: SourcePaths, release_id: str, chosen: str | None) -> None:
+    """Move the damaged current release aside; readers keep its file for want of another."""
     folder = paths.releases / release_id
     keeps = chosen is None and file_is_whole(folder)
     if chosen is None and not keeps:
@@ -289,12 +285,12 @@ def _let_go(paths: SourcePaths, release_id: str, chosen: str | None) -> bool:
     aside = _set_aside(paths, folder)
     if keeps:
         point_current(paths, aside)
-    return keeps
 
 
 def shows_damaged(paths: SourcePaths) -> bool:
     """Return whether readers have the whole file of a damaged release, for want of another."""
-    return paths.published_file.exists() and paths.current.resolve().parent == paths.damaged
+    now = standing(paths)
+    return now is not None and now.is_damaged
 
 
 def name_at_link(paths: SourcePaths) -> str | None:
@@ -315,7 +311,7 @@ def _move_folders_at_links(paths: SourcePaths, say: Say) -> str | None:
         _set_aside(paths, paths.published_file)
     if paths.current.is_symlink() or not paths.current.is_dir():
         return None
-    release_id = _claimed_id(paths.current)
+    release_id = claimed_id(paths.current)
     destination = paths.releases / (release_id or "")
     if release_id is None or destination.exists():
         destination = _place_aside(paths, paths.current.name)
@@ -324,7 +320,8 @@ def _move_folders_at_links(paths: SourcePaths, say: Say) -> str | None:
     return release_id
 
 
-def _claimed_id(folder: Path) -> str | None:
+def claimed_id(folder: Path) -> str | None:
+    """Return the release that a folder says it is, whatever its name."""
     try:
         release_id = str(read_manifest(folder)["release_id"])
     except (OSError, ValueError, LookupError, TypeError):

@@ -3,13 +3,16 @@
 Belongs here: looking and foretelling. Nothing is moved; the next run does that, by `recover`.
 """
 
+import os
+from collections.abc import Collection, Iterator
+
 from dagster_project.paths import SourcePaths
 from dagster_project.release.check import faults_of, file_is_whole
-from dagster_project.release.links import current_id
+from dagster_project.release.links import current_id, leads_through_current, leads_to_release
 from dagster_project.release.recover import (
     chosen_release,
+    claimed_id,
     cure_of_state,
-    fault_of_link,
     listed,
     name_at_link,
     release_folders,
@@ -59,7 +62,12 @@ def verify(paths: SourcePaths) -> tuple[list[str], list[str]]:
         releases = recorded_releases(con, paths) if con else []
         last = last_switch(con) if con else None
     current = current_id(paths) or name_at_link(paths)
+    # A folder in the link's place is a copy, and perhaps the only one.
+    copied = claimed_id(paths.current) if not paths.current.is_symlink() else None
+    current = current or copied
     chosen = chosen_release(releases, (current, last), damaged)
+    if copied and copied not in found:
+        chosen = copied
     if chosen:
         then = f"makes {chosen} current"
     elif current in found and file_is_whole(paths.releases / current):
@@ -68,12 +76,7 @@ def verify(paths: SourcePaths) -> tuple[list[str], list[str]]:
         then = "leaves readers without a release until it publishes"
     else:
         then = "makes the newest whole release current that readers had"
-    if current not in found and not shows_damaged(paths) and (last or paths.current.is_symlink()):
-        faults.append(f"{paths.current} {fault_of_link(paths)}; the next run {then}.")
-    if shows_damaged(paths):
-        faults.append(
-            f"{paths.current} {fault_of_link(paths)}; the next run publishes a whole one."
-        )
+    faults += _faults_of_links(paths, found.keys(), last, chosen, then, is_state_lost=bool(fault))
     for name, wrong in damaged.items():
         cure = f"moves it to {paths.damaged}"
         if name == current:
@@ -92,3 +95,38 @@ def verify(paths: SourcePaths) -> tuple[list[str], list[str]]:
         )
         lines.append(f"{name} is whole{marks}")
     return sorted(lines, reverse=True), faults
+
+
+def _faults_of_links(
+    paths: SourcePaths,
+    kept: Collection[str],
+    last: str | None,
+    chosen: str | None,
+    then: str,
+    *,
+    is_state_lost: bool,
+) -> Iterator[str]:
+    """Yield what is wrong with the links that readers go through, and what the next run does."""
+    link, pointed = paths.current, name_at_link(paths)
+    there = "is a folder instead of a link" if link.is_dir() else "is no link"
+    if link.is_symlink():
+        there = f"points to {link.readlink()}"
+    if shows_damaged(paths):
+        yield f"{link} {there}, a damaged release; the next run publishes a whole one."
+    elif not os.path.lexists(link):
+        # It never was where nothing was ever shown.
+        if last or (is_state_lost and kept):
+            yield f"{link} is missing; the next run {_mended(then, chosen, last)}."
+    elif not leads_to_release(paths):
+        yield f"{link} {there}; the next run {_mended(then, chosen, pointed or last)}."
+    elif pointed not in kept:
+        yield f"{link} {there}, which is gone; the next run {_mended(then, chosen, pointed)}."
+    if os.path.lexists(link) and not leads_through_current(paths):
+        yield f"{paths.published_file} is not the link it should be; the next run restores it."
+
+
+def _mended(then: str, chosen: str | None, wanted: str | None) -> str:
+    """Return what the next run does about a link that should lead to a release."""
+    if chosen is None or wanted is None or chosen == wanted:
+        return then
+    return f"{then} and, if the files and settings of {wanted} are still the same, builds it again"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from dagster_project.files import TEMPORARY, locked
 from dagster_project.paths import SourcePaths
+from dagster_project.runs.reserve import give_back
 
 POLL_SECONDS = 1.0
 REMIND_EVERY_SECONDS = 60
@@ -38,6 +39,8 @@ def source_lock(paths: SourcePaths, say: Callable[[str], None]) -> Iterator[None
     with locked(paths.lock, poll_seconds=POLL_SECONDS, may_wait=wait.goes_on):
         _held[key] = 1
         try:
+            # Else not even what is there could be shown again.
+            give_back(paths)
             yield
         finally:
             del _held[key]

@@ -1,8 +1,11 @@
 """What a person at a terminal sees of a run: a line when a step starts or has news."""
 
+import contextlib
 import logging
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 import dagster as dg
 
@@ -13,6 +16,32 @@ from dagster_project.shown import shown
 NOISE = ("Dependencies for step", "A dbt subsetted")
 # What dbt tells of an error inside itself, with its stack; the error is raised as well.
 TRACES = ("MainEncounteredError", "MainStackTrace")
+# How Dagster begins to print that its record of the run cannot be written; it raises that as well.
+NOT_RECORDED = "Exception while writing logger call to event log"
+
+
+class _WithoutNoise:
+    """A stream that keeps to itself what Dagster prints of its own failures."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith(NOT_RECORDED) else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def without_noise() -> Iterator[None]:
+    """Print nothing of what could not be recorded: why a run fails is said at its end."""
+    former, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        with contextlib.redirect_stderr(_WithoutNoise(sys.stderr)):
+            yield
+    finally:
+        logging.raiseExceptions = former
 
 
 class _ProgressHandler(logging.Handler):
@@ -49,6 +78,9 @@ def show_dbt_event(message: Any) -> None:
 
 
 def _show(line: str) -> None:
-    # In one piece: dbt tells its events from several threads.
-    sys.stderr.write(f"{shown(line)}\n")
-    sys.stderr.flush()
+    # Dagster lets it go through a file, whose disk may be full; and dbt waits for ever for a thread
+    # that ends with an error.
+    with contextlib.suppress(OSError):
+        # In one piece: dbt tells its events from several threads.
+        sys.stderr.write(f"{shown(line)}\n")
+        sys.stderr.flush()

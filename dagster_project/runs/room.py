@@ -6,13 +6,15 @@ table, so that for a while both versions of some are there; what DuckDB spills c
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dagster_project.config.source import Source
-from dagster_project.errors import WinbackError
+from dagster_project.errors import FULL, WinbackError, read, tells_of_a_full_disk
 from dagster_project.loading.files import find_files
 from dagster_project.paths import SourcePaths
+from dagster_project.standing import what_stands
 
 # A release of next to nothing, with its pages, and the warehouse of it: measured on a shop of 350
 # lines, 9 and 21 MB.
@@ -35,12 +37,42 @@ def check_room(paths: SourcePaths, source: Source) -> str | None:
     if free >= least:
         return (
             f"{room}, and this run may need up to {_size(most)} for a while; if the disk becomes "
-            "full, it fails and the current release stands."
+            f"full, the run fails. {what_stands(paths)}"
         )
     raise WinbackError(
         f"{room}, and this run needs {_size(least)} at the least ({least:,} bytes; free: {free:,})."
-        f" Nothing was begun. Free space there, then run again. {_hint(paths)}"
+        f" Nothing was begun. Free space there, then run again.{_hint(paths)}"
     )
+
+
+@contextmanager
+def telling_of_a_full_disk(paths: SourcePaths, source: Source) -> Iterator[None]:
+    """Say of a failure for want of room how much a run needs, and what stands.
+
+    Raises:
+        WinbackError: in place of such a failure, if the disk of the data directory is what is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        fault = read(error)
+        if not tells_of_a_full_disk(str(fault)):
+            raise
+        free = shutil.disk_usage(paths.warehouse_dir).free
+        try:
+            _, most = needed(paths, source)
+        except WinbackError:
+            raise error from None
+        if free >= most:
+            raise
+        told = WinbackError(
+            f"{FULL}: {paths.data_dir} had no room left for what the run wrote. "
+            f"{what_stands(paths)} What the run had begun is removed, after which {_size(free)} "
+            f"are free; a run may need {_size(most)}. Free the rest there, then run again."
+            f"{_hint(paths)}"
+        )
+        told.details = fault.details
+        raise told from error
 
 
 def needed(paths: SourcePaths, source: Source) -> tuple[int, int]:
@@ -56,8 +88,9 @@ def needed(paths: SourcePaths, source: Source) -> tuple[int, int]:
 def _hint(paths: SourcePaths) -> str:
     """Return what can be deleted, with its size."""
     former = [one for one in _entries(paths.releases) if one != paths.current.resolve()]
+    many = "1 former release" if len(former) == 1 else f"{len(former)} former releases"
     held = {
-        f"{len(former)} former releases (lower `kept_releases` in the source's file)": former,
+        f"{many} (lower `kept_releases` in the source's file)": former,
         f"what blocked runs left in {paths.blocked}": [paths.blocked],
         f"what past runs left in {paths.dagster_home} (lower `kept_days`, `kept_runs`)": [
             paths.dagster_home
@@ -65,7 +98,7 @@ def _hint(paths: SourcePaths) -> str:
     }
     sizes = {what: _bytes(folders) for what, folders in held.items()}
     told = [f"{what}: {_size(size)}" for what, size in sizes.items() if size >= 1_000_000]
-    return f"This source holds {'; '.join(told)}." if told else ""
+    return f" This source holds {'; '.join(told)}." if told else ""
 
 
 def _bytes(places: Iterable[Path]) -> int:

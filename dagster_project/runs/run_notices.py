@@ -15,6 +15,7 @@ from dagster_project.gates.verdicts import judged_input
 from dagster_project.notices.tell import Trouble, Well, tell
 from dagster_project.paths import SourcePaths
 from dagster_project.runs.faults import fault_of
+from dagster_project.standing import what_stands
 
 # What is read of a run that has ended.
 WITNESSES = frozenset(
@@ -54,11 +55,11 @@ def what_happened(
         return Trouble(
             "blocked",
             f"{judged_input(paths, run_id)}|{' '.join(failed) or message}",
-            f"{sentence}\nThe former release stands.\n{where} or {paths.blocked / run_id}.",
+            f"{sentence}\n{what_stands(paths)}\n{where} or {paths.blocked / run_id}.",
         )
     if any(event.event_type == dg.DagsterEventType.RUN_FAILURE for event in events):
         cause, sentence = _failure(events)
-        return Trouble("failed", cause, f"{sentence}\nThe former release stands.\n{where}.")
+        return Trouble("failed", cause, f"{sentence}\n{what_stands(paths)}\n{where}.")
     published = _materialized(events, CURRENT)
     if not published or not published["is_current"]:
         return None

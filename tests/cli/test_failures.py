@@ -1,6 +1,7 @@
 """Whatever ends a command is told in one message, with an exit code and no traceback."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -18,6 +20,7 @@ from support.small_source import GOOD
 
 from dagster_project import interruption
 from dagster_project.cli import run
+from dagster_project.cli.main import _quieten_warnings
 from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import connect
@@ -105,10 +108,10 @@ def test_an_error_of_any_library_is_one_message(
 ) -> None:
     outcome = run_that(raises(error), paths)
     assert outcome.code == 1
-    starting, told, current, details = outcome.messages.splitlines()
+    starting, told, current, details = filter(None, outcome.messages.splitlines())
     assert starting.startswith("Starting shop")
     assert told.startswith(f"winback: {words}")
-    assert current == "  current release: none"
+    assert current == "  Readers of shop have no release until a run publishes one."
     log = Path(details.removeprefix("  details: "))
     assert log.parent == paths.logs
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
@@ -263,3 +266,30 @@ def test_output_that_nobody_reads_any_more_is_no_failure_to_tell(paths: SourcePa
     with process.stderr as messages:
         assert messages.read() == ""
     assert process.wait(20) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "then"),
+    [
+        (None, "ignore:resource_tracker"),
+        ("error", "ignore:resource_tracker,error"),
+        ("ignore:resource_tracker,error", "ignore:resource_tracker,error"),
+    ],
+)
+def test_a_persons_own_warnings_are_printed(
+    own: str | None, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONWARNINGS", own or "")
+    _quieten_warnings()
+    assert os.environ["PYTHONWARNINGS"] == then
+
+
+def test_a_run_without_room_is_refused_before_dagster_records_it(
+    paths: SourcePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=9_000_000))
+    outcome = run_that(lambda: pytest.fail("Dagster was started"), paths)
+    assert outcome.code == 1
+    (told,) = outcome.messages.splitlines()
+    assert told.startswith("winback: 9.0 MB are free on the disk of ")
+    assert "and this run needs 32.0 MB at the least" in told

@@ -1,5 +1,6 @@
-"""`winback verify` as a person types it."""
+"""`winback verify` and `winback releases` as a person types them."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from support.small_source import GOOD
 
 from dagster_project.cli.main import main
 from dagster_project.paths import SourcePaths
+from dagster_project.release.recover import recover
 
 
 def verify(data_dir: Path, capsys: pytest.CaptureFixture) -> tuple[int, str, str]:
@@ -45,3 +47,22 @@ def test_verify_says_what_is_whole_what_is_not_and_what_comes_of_it(
         f"the next run moves it to {paths.damaged}, makes {first} current and, if its files and "
         "settings are still the same, builds it again.\n",
     )
+
+
+def test_releases_says_where_a_damaged_one_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "shop.yml").write_text(GOOD)
+    paths = SourcePaths(tmp_path, "shop")
+    ids = [release(paths, marker).release_id for marker in "abc"]
+    shutil.rmtree(paths.releases / ids[0])
+    (paths.releases / ids[1] / "winback.duckdb").unlink()
+    recover(paths, lambda _: None)
+    main(["releases", "--source", "shop", "--data-dir", str(tmp_path)])
+    marks = {line.split()[0]: line.split("UTC")[1] for line in capsys.readouterr().out.splitlines()}
+    assert marks == {
+        ids[0]: "  files deleted",
+        ids[1]: f"  damaged, moved to {paths.damaged / ids[1]}",
+        ids[2]: "  current",
+    }

@@ -4,8 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+from great_expectations.data_context.store import HtmlSiteStore
 from support.gate_cases import judge_raw, judge_release, make
 
+from dagster_project.errors import WinbackError
 from dagster_project.gates.data_docs import build_data_docs
 from dagster_project.gates.outcomes import TableVerdict
 
@@ -46,3 +49,18 @@ def test_data_docs_open_from_disk_without_values(
     assert any("0.50% of orders.csv (5 of 1000 lines)" in text for text in pages.values())
     assert not any("secret" in text for text in pages.values())
     assert not any("unexpected Exception" in text for text in pages.values())
+
+
+def test_pages_that_cannot_be_written_are_no_pages(
+    warehouse: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(HtmlSiteStore, "set", fail)
+    with pytest.raises(WinbackError, match="The disk is full: "):
+        build_data_docs([judge_raw("loads", warehouse)], tmp_path / "docs")
+    assert "Traceback" not in "".join(capfd.readouterr())

@@ -58,3 +58,11 @@ def test_stored_verdict_is_judged_again(warehouse: Path) -> None:
         again = TableVerdict.read("raw", "loads", stored)
         assert again.outcomes == verdict.outcomes
         assert again.is_passed == verdict.is_passed == is_passed
+
+
+def test_what_is_wrong_with_an_empty_table_is_not_one_of_none(warehouse: Path) -> None:
+    make(warehouse, "update raw.transactions set line_type = 'gift'")
+    (outcome,) = failed(judge_raw("transactions", warehouse)).values()
+    told = blocked_message([replace(outcome, evaluated_count=0, unexpected_count=1)])
+    assert "  unexpected: 1, for example orders.csv:1" in told
+    assert "  unexpected: 1" in without_values(told).splitlines()

@@ -178,3 +178,12 @@ def test_no_contact_of_a_file_name_is_told(shop: Shop) -> None:
         shop.load()
     assert "….csv has no column customer" in str(raised.value)
     assert "example" not in str(raised.value)
+
+
+def test_several_empty_files_are_several(shop: Shop) -> None:
+    for name in ("a.csv", "b.csv"):
+        shop.put(name, HEADER)
+    with pytest.raises(
+        WinbackError, match=r"a\.csv, b\.csv hold no line of data\. Deliver the files"
+    ):
+        shop.load()

@@ -284,3 +284,34 @@ def test_at_a_persons_terminal(shop: KeptShop, tmp_path: Path) -> None:
     wrong = winback("restore", file, "--source", "other", data_dir=data)
     assert wrong.code == 2
     assert "--source shop" in wrong.messages
+
+
+def test_what_is_refused_leaves_nothing_and_what_is_made_is_private(
+    shop: KeptShop, file: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    cut = tmp_path / "cut.tar.gz"
+    cut.write_bytes(file.read_bytes()[:-999])
+    for command, given, source in (
+        ("restore", file, "other"),
+        ("restore", cut, "shop"),
+        ("backup", tmp_path / "b.tar.gz", "other"),
+    ):
+        assert winback(command, given, "--source", source, data_dir=new).code in (1, 2)
+        assert list(new.iterdir()) == []
+    assert not (tmp_path / "b.tar.gz").exists()
+    assert winback("restore", file, "--source", "shop", data_dir=new).code == 0
+    paths = SourcePaths(new, "shop")
+    for folder in (paths.warehouse_dir, paths.state.parent):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_key_that_everybody_could_read_is_put_aside_for_its_owner(
+    shop: KeptShop, file: Path
+) -> None:
+    shop.paths.pseudonym_key.write_text("")
+    shop.paths.pseudonym_key.chmod(0o644)
+    restore(shop.paths, file)
+    (aside,) = shop.paths.state.parent.glob("replaced-*/pseudonym.key")
+    assert aside.stat().st_mode & 0o777 == 0o600

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from support.kept_shop import (
+    FILES,
     KeptShop,
     contents,
     cut,
@@ -100,6 +101,21 @@ def test_a_damaged_warehouse_with_lines_of_gone_files_is_left_alone(
     assert "without 2 files with 3 lines (feb.csv, jan.csv)" in said
     # What a person has decided holds for the next run, should this one fail.
     assert shop.ready() == []
+
+
+def test_nothing_to_make_a_warehouse_from_is_no_way_out(shop: KeptShop) -> None:
+    """A restored machine without its landing folder, whose published folder has gone as well."""
+    cut(shop.paths.warehouse)
+    for name in FILES:
+        (shop.paths.landing / name).unlink()
+    with pytest.raises(WinbackError) as raised:
+        shop.ready()
+    told = str(raised.value)
+    assert told.endswith(
+        "Nothing was read or changed. Readers of shop have no release until a run publishes one; "
+        "or give them a kept one with `winback rollback ID` (`winback releases`). "
+        "Put the files back and run again."
+    )
 
 
 def test_what_is_made_anew_is_what_there_was(shop: KeptShop) -> None:

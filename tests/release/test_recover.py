@@ -185,13 +185,17 @@ def test_the_only_release_keeps_its_file_for_readers_until_a_run_publishes(paths
     _, (foretold,) = verify(paths)
     assert "leaves readers its winback.duckdb, which is whole, until it publishes" in foretold
     (said,) = mend(paths)
-    assert "There is no other release to show: readers keep its winback.duckdb" in said
+    assert (
+        "There is no other release to show. Readers keep the winback.duckdb of release "
+        f"{only.release_id}, which is whole though other files of the release are damaged."
+    ) in said
     assert query(paths.published_file, "select marker from lifecycle_flow") == [("a",)]
     assert current_release(paths) is None
     assert find_release(paths, only.release_id) is None
     _, faults = verify(paths)
     assert faults == [
-        f"{paths.current} pointed to damaged/{only.release_id}; the next run publishes a whole one."
+        f"{paths.current} points to damaged/{only.release_id}, a damaged release; the next run "
+        "publishes a whole one."
     ]
     assert release(paths, "a") == current_release(paths)
     assert read_whole(paths) == "a"
@@ -203,7 +207,7 @@ def test_where_nothing_whole_is_left_it_is_said_and_the_next_run_publishes(paths
     damage(paths.releases / only.release_id)
     said: list[str] = []
     recover(paths, said.append)
-    assert "nothing until a run publishes" in said[0]
+    assert "Readers of shop have no release until a run publishes one." in said[0]
     assert not paths.published_file.exists()
     assert not paths.current.is_symlink()
     assert release(paths, "a").is_current
@@ -223,7 +227,7 @@ def test_where_all_that_was_published_has_gone_it_is_said(history):
     shutil.rmtree(history.published)
     said: list[str] = []
     recover(history, said.append)
-    assert "nothing until a run publishes" in said[0]
+    assert "Readers of shop have no release until a run publishes one." in said[0]
     assert release(history, "e").is_current
 
 

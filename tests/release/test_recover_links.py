@@ -9,6 +9,7 @@ from support.releases import read_whole
 from dagster_project.paths import SourcePaths
 from dagster_project.release.publish import rollback
 from dagster_project.release.state import is_rolled_back
+from dagster_project.release.verify import verify
 
 
 def remove_link(paths: SourcePaths) -> str:
@@ -76,7 +77,11 @@ def folder_alone(paths: SourcePaths) -> str:
 def test_the_link_points_again_to_what_readers_had(history, spoil):
     rollback(history)
     fault = spoil(history)
+    _, (foretold, *_) = verify(history)
+    assert foretold.startswith(f"{history.current} ")
+    assert f"; the next run makes {IDS['c']} current" in foretold
     said = mend(history)
+    assert verify(history)[1] == []
     assert fault in said[0]
     assert f"it points to {IDS['c']} again" in said[-1]
     assert read_whole(history) == "c"
@@ -95,7 +100,45 @@ def test_the_file_of_readers_is_a_link_again(history, spoil):
         file.write_bytes(content)
     elif spoil == "a folder":
         file.mkdir()
+    assert verify(history)[1] == [f"{file} is not the link it should be; the next run restores it."]
     (said,) = mend(history)
+    assert verify(history)[1] == []
     assert "winback.duckdb was not the link it should be; it is restored" in said
     assert str(file.readlink()) == "current/winback.duckdb"
     assert read_whole(history) == "e"
+
+
+def test_verify_says_of_a_current_release_that_is_gone_what_the_next_run_makes_of_it(history):
+    shutil.rmtree(history.releases / IDS["e"])
+    assert verify(history)[1] == [
+        f"{history.current} points to releases/{IDS['e']}, which is gone; the next run makes "
+        f"{IDS['c']} current and, if the files and settings of {IDS['e']} are still the same, "
+        "builds it again."
+    ]
+    (said,) = mend(history)
+    assert f"Readers have {IDS['c']} now" in said
+
+
+def test_verify_says_that_the_link_is_gone_though_the_state_is_too(history):
+    history.current.unlink()
+    shutil.rmtree(history.state.parent)
+    of_state, of_link = verify(history)[1]
+    assert of_state.startswith(f"{history.state} is missing; ")
+    assert of_link == (
+        f"{history.current} is missing; the next run makes the newest whole release current that "
+        "readers had."
+    )
+    mend(history)
+    assert verify(history)[1] == []
+    assert read_whole(history) == "e"
+
+
+def test_verify_says_that_all_that_was_published_is_gone(history):
+    shutil.rmtree(history.published)
+    assert verify(history) == (
+        [],
+        [
+            f"{history.current} is missing; the next run leaves readers without a release until it "
+            "publishes."
+        ],
+    )

@@ -19,6 +19,7 @@ from support.shop import SHOP, make_shop
 from dagster_project.config.source import Settings
 from dagster_project.defs import resources
 from dagster_project.defs.resources import SourceRun
+from dagster_project.errors import WinbackError
 from dagster_project.gates.verdicts import GateResult, prune_verdicts, record_verdict
 from dagster_project.paths import SourcePaths
 from dagster_project.runs import retention
@@ -304,3 +305,31 @@ def test_a_deletion_that_fails_is_no_reason_for_a_run_to_fail(
         told = [entry.user_message for entry in instance.all_logs(result.run_id)]
     (line,) = [one for one in told if one.startswith("What old runs left could not be deleted")]
     assert "The disk is full" in line
+
+
+def test_a_warehouse_that_another_program_holds_is_told_of_once(
+    paths: SourcePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise WinbackError("warehouse.duckdb is open in a shell")
+
+    make_shop(paths.data_dir)
+    for name in ("connect", "prune"):
+        monkeypatch.setattr(resources, name, fail)
+
+    @dg.asset
+    def orders(source_run: dg.ResourceParam[object]) -> None:
+        pass
+
+    with dg.DagsterInstance.get() as instance:
+        result = dg.materialize(
+            [orders],
+            instance=instance,
+            resources={"source_run": SourceRun(source_name=SHOP, data_dir=str(paths.data_dir))},
+            raise_on_error=False,
+        )
+        assert not result.success
+        told = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert not [one for one in told if one.startswith("What old runs left")]
+    failures = [event for event in result.all_events if event.is_failure]
+    assert any("warehouse.duckdb is open in a shell" in repr(one) for one in failures)

@@ -67,7 +67,7 @@ def test_enough_too_little_and_perhaps(
     assert str(raised.value) == (
         f"6.0 MB are free on the disk of {paths.data_dir}, and this run needs 6.0 MB at the least "
         "(6,000,000 bytes; free: 5,999,999). Nothing was begun. Free space there, then run again. "
-        "This source holds 1 former releases (lower `kept_releases` in the source's file): 2.0 MB."
+        "This source holds 1 former release (lower `kept_releases` in the source's file): 2.0 MB."
     )
 
 

@@ -145,7 +145,7 @@ def test_the_five_events_are_told_once_each(
         "  expected:   No file has too many rejected lines.",
         "  unexpected: 50 of 1,000",
         "  mend:       Correct the lines.",
-        "The former release stands.",
+        "Readers of shop have no release until a run publishes one.",
     ]
     assert str(paths.blocked / blocked) in texts["blocked"]
     assert texts["failed"].startswith("Step raw/transactions failed.\n")
