@@ -73,14 +73,17 @@ def recover(paths: SourcePaths, say: Say) -> None:
     with open_state(paths) as con:
         damaged = _damaged(con, paths)
         _adopt(con, paths, damaged.keys(), say)
-        _show(con, paths, damaged, shown, say)
-    for release_id, faults in damaged.items():
-        if (paths.releases / release_id).exists():
-            aside = _set_aside(paths, paths.releases / release_id)
-            say(
-                f"Release {release_id}, not the current one, is damaged: {listed(faults)}. It is "
-                f"moved to {aside}, so that nobody rolls back to it; readers notice nothing."
-            )
+        wanted = (current_id(paths) or shown or name_at_link(paths), last_switch(con))
+        lost = next((one for one in wanted if one in damaged), None)
+        # Before anything is said of what may be rolled back to.
+        aside = {one: _set_aside(paths, paths.releases / one) for one in damaged if one != lost}
+        _show(con, paths, damaged, wanted, lost, say)
+    for release_id, place in aside.items():
+        unnoticed = "; readers notice nothing" if standing(paths) else ""
+        say(
+            f"Release {release_id}, not the current one, is damaged: {listed(damaged[release_id])}."
+            f" It is moved to {place}, so that nobody rolls back to it{unnoticed}."
+        )
     for folder in release_folders(paths):
         (folder / UNRECORDED).unlink(missing_ok=True)
     _prune_damaged(paths)
@@ -200,15 +203,23 @@ def _show(
     con: duckdb.DuckDBPyConnection,
     paths: SourcePaths,
     damaged: dict[str, list[str]],
-    shown: str | None,
+    wanted: tuple[str | None, str | None],
+    lost: str | None,
     say: Say,
 ) -> None:
-    """Let readers have what they had, else the best there is, and record it."""
-    last = last_switch(con)
-    pointed = current_id(paths) or shown or name_at_link(paths)
+    """Let readers have what they had, else the best there is, and record it.
+
+    Args:
+        con: A connection with the state.
+        paths: Folders of the source.
+        damaged: Damaged releases with their faults.
+        wanted: What the link points to, and what readers were given last.
+        lost: That of these which is damaged; the only one of the damaged in its place.
+        say: Is told what readers have.
+    """
+    pointed, last = wanted
     releases = recorded_releases(con, paths)
-    chosen = chosen_release(releases, (pointed, last), damaged)
-    lost = next((one for one in (pointed, last) if one in damaged), None)
+    chosen = chosen_release(releases, wanted, damaged)
     fault = None if chosen and chosen == current_id(paths) else fault_of_link(paths)
     if chosen:
         if fault:
@@ -228,7 +239,7 @@ def _show(
             f"moved to {paths.damaged / lost}; `winback run` builds it again if its files and "
             "settings are still the same."
         )
-    elif chosen and fault and chosen in (pointed, last):
+    elif chosen and fault and chosen in wanted:
         say(f"{paths.current} {fault}; it points to {chosen} again.")
     elif chosen and fault:
         say(

@@ -324,3 +324,15 @@ def test_what_is_no_release_stays_but_out_of_the_way(history):
     assert (history.damaged / "notes" / "why.txt").read_text() == "kept"
     assert (history.releases / "README").read_text() == "kept"
     assert read_whole(history) == "e"
+
+
+def test_no_damaged_release_is_offered_where_readers_have_none(history):
+    for marker in "abce":
+        shutil.rmtree(history.releases / IDS[marker])
+    shutil.rmtree(history.releases / identity("past", PAST).release_id)
+    truncate(history.releases / IDS["d"])
+    said: list[str] = []
+    recover(history, said.append)
+    assert said[0].endswith("Readers of shop have no release until a run publishes one.")
+    assert said[1].endswith("so that nobody rolls back to it.")
+    assert len(said) == 2
