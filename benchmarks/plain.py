@@ -93,8 +93,8 @@ def _sql(paths: SourcePaths, as_of: date) -> tuple[str, ...]:
             max(ordered_on) filter (sale_line_count > 0) as last_purchase_on,
             count(*) filter (sale_line_count > 0) as purchase_day_count,
             sum(net_revenue)::decimal(18, 2) as net_revenue,
-            date '{as_of}' - last_purchase_on as hiatus_days,
-            hiatus_days > {LOST_DAYS} as is_lost
+            date '{as_of}' - last_purchase_on as days_since_last_purchase,
+            days_since_last_purchase > {LOST_DAYS} as is_lost
         from customer_days
         group by customer_id;
         """,

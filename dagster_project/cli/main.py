@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "--as-of", metavar="YYYY-MM-DD", help="end of this business date is now (default: the last)"
     )
     run.add_argument(
-        "--publish",
+        "--make-current",
         action="store_true",
         help="make the release current even if its as-of date is before the current one's, or if "
         "it was rolled back from",
@@ -226,7 +226,7 @@ def _run(parsed: argparse.Namespace) -> None:
         source,
         paths,
         as_of=parsed.as_of,
-        publish=parsed.publish,
+        make_current=parsed.make_current,
         full_refresh=parsed.full_refresh,
         rebuild_warehouse=parsed.rebuild_warehouse,
         new_pseudonyms=parsed.new_pseudonyms,
@@ -235,7 +235,7 @@ def _run(parsed: argparse.Namespace) -> None:
     if not is_new:
         _say("Nothing new: same files, settings, as-of date and code.")
         if release.is_rolled_back:
-            _say("This release was rolled back from; --publish makes it current again.")
+            _say("This release was rolled back from; --make-current makes it current again.")
     print(summary.summarise(paths, source, release))
 
 

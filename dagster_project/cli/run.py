@@ -30,7 +30,7 @@ def run(
     paths: SourcePaths,
     *,
     as_of: str | None,
-    publish: bool,
+    make_current: bool,
     full_refresh: bool,
     rebuild_warehouse: bool,
     new_pseudonyms: bool,
@@ -52,13 +52,13 @@ def run(
             plan = planning.plan_load(paths, source, now, full_refresh=full_refresh)
             built = None if plan.has_changes else _find_built(source, paths, as_of_date)
         if built is not None:
-            if publish and not built.is_current:
+            if make_current and not built.is_current:
                 built = switch_to(paths, built.release_id)
             if built.is_rolled_back and current_release(paths) is None:
                 raise WinbackError(
                     f"{source.name}: readers have no release, and there is nothing new to build: "
                     f"{built.release_id}, which these files give, was left for an earlier one that "
-                    "is not whole any more. Give it to readers with `winback run --publish`, or "
+                    "is not whole any more. Give it to readers with `winback run --make-current`, or "
                     "choose another one (`winback releases`) with `winback rollback ID`."
                 )
             if built.is_current:
@@ -67,7 +67,7 @@ def run(
         # Dagster's record of a run that cannot begin would take up what room there is.
         check_room(paths, source)
         say(f"Starting {source.name} as of {as_of_date}; days {plan.first} to {plan.last}.")
-        settings = {"make_current": publish, "full_refresh": full_refresh}
+        settings = {"make_current": make_current, "full_refresh": full_refresh}
         release_id = _execute(source, paths, plan, as_of_date, settings)
         release = find_release(paths, release_id)
         if release is None:

@@ -36,7 +36,7 @@ def summarise(paths: SourcePaths, source: Source, release: Release) -> str:
         ).fetchall()
         backtest = churn_backtest(connection, "main")
         publishers = connection.execute(
-            "select score, max(model) filter (is_published) from score_versions "
+            "select score, max(model) filter (is_chosen) from score_versions "
             "group by all order by all"
         ).fetchall()
         candidate_count = connection.execute("select count(*) from winback_candidates").fetchone()

@@ -51,7 +51,10 @@ def published_estimate(
         return None
     except duckdb.Error as error:
         raise WinbackError(f"{release}: cannot be read: {error}") from error
-    return Estimate(manifest["as_of"], *row) if row else None
+    if row is None:
+        return None
+    # Manifests before 3.0 call it otherwise.
+    return Estimate(manifest.get("as_of_date") or manifest["as_of"], *row)
 
 
 def _without_words(versions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -49,15 +49,26 @@ KEPT = {"kept_releases", "kept_days", "kept_runs"}
 _SETTINGS_ELSEWHERE = {
     ("settings", "lost_threshold_days"): "churn_definition: {method: fixed, lost_days",
     ("settings", "high_tier_share"): "value_tiers: {high",
-    ("settings", "middle_tier_share"): "value_tiers: {middle",
+    ("settings", "middle_tier_share"): "value_tiers: {medium",
+}
+# Keys of former versions, by the last parts of their path.
+_RENAMED = {
+    ("limits", "rejected_share"): "maximum_rejected_share",
+    ("limits", "customerless_share"): "maximum_customerless_share",
+    ("settings", "alert_lift"): "minimum_alert_lift",
+    ("settings", "false_lost_limit"): "maximum_false_lost_share",
+    ("settings", "score_min_buyers"): "minimum_score_buyers",
+    ("settings", "score_min_days"): "minimum_score_days",
+    ("settings", "score_min_repeat_buyers"): "minimum_score_repeat_buyers",
+    ("value_tiers", "middle"): "medium",
 }
 
 
 class Limits(Part):
     """What the raw gate lets pass."""
 
-    rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.01
-    customerless_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    maximum_rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    maximum_customerless_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     allow_no_customers: bool = False
     minimum_amount: Decimal = Decimal(-1_000_000)
     maximum_amount: Decimal = Decimal(1_000_000)
@@ -78,11 +89,11 @@ class Settings(Part):
     client_purchase_days: Annotated[int, Field(ge=2)] = 5
     decline_share: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.50")
     return_share_rise: Annotated[Decimal, Field(gt=0, lt=1)] = Decimal("0.20")
-    alert_lift: Annotated[Decimal, Field(ge=1)] = Decimal("2")
-    false_lost_limit: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.50")
-    score_min_buyers: Annotated[int, Field(ge=1)] = 500
-    score_min_days: Annotated[int, Field(ge=1)] = 180
-    score_min_repeat_buyers: Annotated[int, Field(ge=1)] = 50
+    minimum_alert_lift: Annotated[Decimal, Field(ge=1)] = Decimal("2")
+    maximum_false_lost_share: Annotated[Decimal, Field(gt=0, le=1)] = Decimal("0.50")
+    minimum_score_buyers: Annotated[int, Field(ge=1)] = 500
+    minimum_score_days: Annotated[int, Field(ge=1)] = 180
+    minimum_score_repeat_buyers: Annotated[int, Field(ge=1)] = 50
     discount_rate: Annotated[Decimal, Field(ge=0, le=1)] = Decimal("0.10")
     # With less, readers of several files lose the release they read in two mornings.
     kept_releases: Annotated[int, Field(ge=2)] = 7
@@ -127,7 +138,7 @@ class Source(Part):
     ] = ()
     value_tiers: Annotated[
         tuple[tiers.DeclaredTiers, ...],
-        _one_or_several("{method: share, high: 0.20, middle: 0.50}"),
+        _one_or_several("{method: share, high: 0.20, medium: 0.50}"),
     ] = ()
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     time_zone: str
@@ -224,12 +235,12 @@ class Source(Part):
             "client_purchase_days": self.settings.client_purchase_days,
             "decline_share": str(self.settings.decline_share),
             "return_share_rise": str(self.settings.return_share_rise),
-            "alert_lift": str(self.settings.alert_lift),
-            "false_lost_limit": str(self.settings.false_lost_limit),
+            "minimum_alert_lift": str(self.settings.minimum_alert_lift),
+            "maximum_false_lost_share": str(self.settings.maximum_false_lost_share),
             "value_tiers": tiers.variables(self.value_tiers),
-            "score_min_buyers": self.settings.score_min_buyers,
-            "score_min_days": self.settings.score_min_days,
-            "score_min_repeat_buyers": self.settings.score_min_repeat_buyers,
+            "minimum_score_buyers": self.settings.minimum_score_buyers,
+            "minimum_score_days": self.settings.minimum_score_days,
+            "minimum_score_repeat_buyers": self.settings.minimum_score_repeat_buyers,
             "discount_rate": str(self.settings.discount_rate),
         }
 
@@ -320,7 +331,9 @@ def _explain(
             parent = _model_at(where[:-1])
             known = [key for key in parent.model_fields if key not in ("name", "path")]
             text = unknown(where[-1], known).replace("unknown name", "unknown key")
-            if where in _SETTINGS_ELSEWHERE:
+            if new_name := _RENAMED.get((where[0], where[-1])):
+                text = f"is named {new_name} now; write that"
+            elif where in _SETTINGS_ELSEWHERE:
                 # Settings people look for; no known key has a name near to theirs.
                 text = (
                     f"is no setting; write {_SETTINGS_ELSEWHERE[where]}: {problem['input']}}} "

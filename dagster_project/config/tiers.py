@@ -1,4 +1,4 @@
-"""Value tiers: by which measure and cut-offs a buyer's value is high, middle or low.
+"""Value tiers: by which measure and cut-offs a buyer's value is high, medium or low.
 
 The tiers of a source have versions: a month is judged by the one in force on its last day, so that
 a new version never rewrites the past. The amounts that shares come to are a matter of the models.
@@ -16,13 +16,13 @@ from dagster_project.config.versions import BEGINNING, since
 Measure = Literal["revenue", "margin", "expected_value"]
 Method = Literal["share", "cutoff"]
 
-DEFAULT_SHARES = {"high": Decimal("0.20"), "middle": Decimal("0.50")}
+DEFAULT_SHARES = {"high": Decimal("0.20"), "medium": Decimal("0.50")}
 
 
 class DeclaredTiers(BaseModel):
     """One version of the tiers as it is written.
 
-    `high` and `middle` are where these tiers end: for method share the share of buyers (0 to 1)
+    `high` and `medium` are where these tiers end: for method share the share of buyers (0 to 1)
     with a strictly greater value, for method cutoff the least amount in the source's currency.
     """
 
@@ -31,7 +31,7 @@ class DeclaredTiers(BaseModel):
     measure: Measure = "revenue"
     method: Method = "share"
     high: Annotated[Decimal, Field(gt=0, lt=10**12)] | None = None
-    middle: Annotated[Decimal, Field(gt=0, lt=10**12)] | None = None
+    medium: Annotated[Decimal, Field(gt=0, lt=10**12)] | None = None
     valid_from: date | None = None
 
     @model_validator(mode="before")
@@ -43,21 +43,21 @@ class DeclaredTiers(BaseModel):
 
     @model_validator(mode="after")
     def _in_order(self) -> "DeclaredTiers":
-        if self.high is None or self.middle is None:
+        if self.high is None or self.medium is None:
             raise ValueError(
-                "needs high and middle for method cutoff, the least amounts of these tiers; add "
-                "both, for example high: 1000, middle: 200"
+                "needs high and medium for method cutoff, the least amounts of these tiers; add "
+                "both, for example high: 1000, medium: 200"
             )
-        if self.method == "share" and not self.high < self.middle < 1:
+        if self.method == "share" and not self.high < self.medium < 1:
             raise ValueError(
-                "high must be below middle and middle below 1, as both are shares of the buyers "
+                "high must be below medium and medium below 1, as both are shares of the buyers "
                 "counted from the top"
             )
-        if self.method == "cutoff" and not self.high > self.middle:
-            raise ValueError("high must be above middle, as both are the least amounts of a tier")
+        if self.method == "cutoff" and not self.high > self.medium:
+            raise ValueError("high must be above medium, as both are the least amounts of a tier")
         digits = 4 if self.method == "share" else 2
-        if any(round(one, digits) != one for one in (self.high, self.middle)):
-            raise ValueError(f"high and middle may have {digits} decimals for method {self.method}")
+        if any(round(one, digits) != one for one in (self.high, self.medium)):
+            raise ValueError(f"high and medium may have {digits} decimals for method {self.method}")
         return self
 
 
@@ -80,7 +80,7 @@ def variables(declared: Sequence[DeclaredTiers]) -> list[dict[str, str]]:
             "measure": version.measure,
             "method": version.method,
             "high": f"{version.high:.4f}",
-            "middle": f"{version.middle:.4f}",
+            "medium": f"{version.medium:.4f}",
         }
         for index, version in enumerate(versions)
     ]

@@ -85,7 +85,7 @@ def write_lost_lines(
 
     Args:
         paths: Folders of the source.
-        former: Manifest of the current release, if there is one; manifests before 2.4 name no
+        former: Manifest of the current release, if there is one; manifests before 3.0 name no
             days.
         is_accepted: Whether a person said that the files count as they are.
     """

@@ -98,7 +98,7 @@ def load_table(
             connection,
             name,
             {file.name: file.content_hash for file in present},
-            rejected_limit=source.limits.rejected_share,
+            rejected_limit=source.limits.maximum_rejected_share,
             is_refreshed=full_refresh,
         )
         wanted = present if full_refresh else files_to_read(connection, name, present)

@@ -14,10 +14,10 @@ from dagster_project.files import file_hash
 from dagster_project.paths import SourcePaths
 from dagster_project.release.candidate import RELEASE_FILE, Candidate
 
-SCHEMA_VERSION = "2.4"
+SCHEMA_VERSION = "3.0"
 COMPATIBILITY = (
     "The minor number rises when tables or columns are added, the major number when anything is "
-    "removed, renamed or changes its type or meaning. A reader of 2.0 can read every 2.x."
+    "removed, renamed or changes its type or meaning. A reader of 3.0 can read every 3.x."
 )
 MANIFEST = "manifest.json"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,7 +50,7 @@ def manifest(
         "compatibility": COMPATIBILITY,
         "release_id": identity.release_id,
         "source": identity.source,
-        "as_of": identity.as_of.isoformat(),
+        "as_of_date": identity.as_of.isoformat(),
         "built_at": f"{candidate.built_at.isoformat()}Z",
         "published_at": f"{published_at.isoformat()}Z",
         "made_current": made_current,

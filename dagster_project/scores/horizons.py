@@ -20,6 +20,6 @@ def horizons() -> tuple[int, ...]:
     return tuple(sorted(project["vars"]["score_horizons"]))
 
 
-def expected_purchases(horizon_days: int) -> str:
+def expected_purchase_days(horizon_days: int) -> str:
     """Return the name of the column of purchases expected within a horizon."""
-    return f"expected_purchases_{horizon_days}d"
+    return f"expected_purchase_days_{horizon_days}d"

@@ -17,11 +17,11 @@ def quality(customers: Snapshot, forecast: Forecast) -> dict[str, float | int | 
     """Return the measures of a forecast on customers whose future is known.
 
     Keys: actual_count and predicted_count (purchase days of all), bias (predicted / actual - 1),
-    mae, rmse and correlation of the counts; returned_count and predicted_returned_count
+    mae, rmse and correlation of the counts; repurchased_count and predicted_repurchased_count
     (customers), brier, auc and top_decile_lift of the chance to return. A measure that these
     customers do not define (nobody returned, a forecast that is the same for all) is None.
     """
-    has_returned, count = outcomes(customers)
+    has_repurchased, count = outcomes(customers)
     error = forecast.purchase_count - count
     actual = count.sum()
     return {
@@ -32,11 +32,11 @@ def quality(customers: Snapshot, forecast: Forecast) -> dict[str, float | int | 
         "mae": float(np.abs(error).mean()),
         "rmse": float(np.sqrt((error**2).mean())),
         "correlation": _correlation(forecast.purchase_count, count),
-        "returned_count": int(has_returned.sum()),
-        "predicted_returned_count": float(forecast.return_probability.sum()),
-        "brier": float(((forecast.return_probability - has_returned) ** 2).mean()),
-        "auc": _auc(forecast.return_probability, has_returned),
-        "top_decile_lift": _top_decile_lift(forecast.return_probability, has_returned),
+        "repurchased_count": int(has_repurchased.sum()),
+        "predicted_repurchased_count": float(forecast.repurchase_probability.sum()),
+        "brier": float(((forecast.repurchase_probability - has_repurchased) ** 2).mean()),
+        "auc": _auc(forecast.repurchase_probability, has_repurchased),
+        "top_decile_lift": _top_decile_lift(forecast.repurchase_probability, has_repurchased),
     }
 
 
@@ -46,8 +46,8 @@ def calibration(customers: Snapshot, forecast: Forecast) -> list[dict[str, float
     Customers with the same chance share a tenth (the one of their middle rank), so a rule that
     says two things has two of them.
     """
-    has_returned, _ = outcomes(customers)
-    chance = forecast.return_probability
+    has_repurchased, _ = outcomes(customers)
+    chance = forecast.repurchase_probability
     middle = (average_ranks(chance) - 0.5) / len(chance)
     decile = np.minimum(np.floor(middle * 10).astype(int), 9)
     return [
@@ -55,7 +55,7 @@ def calibration(customers: Snapshot, forecast: Forecast) -> list[dict[str, float
             "decile": int(number) + 1,
             "customer_count": int(members.sum()),
             "predicted_rate": float(chance[members].mean()),
-            "actual_rate": float(has_returned[members].mean()),
+            "actual_rate": float(has_repurchased[members].mean()),
         }
         for number in np.unique(decile)
         for members in [decile == number]
@@ -74,7 +74,7 @@ def paired_differences(
         By forecast: brier_difference and rmse_difference (below zero: better), each with `_low`
         and `_high`, the 2.5 and 97.5 percentiles of the replicates.
     """
-    has_returned, count = outcomes(customers)
+    has_repurchased, count = outcomes(customers)
     groups, group = np.unique(customers.group_number, return_inverse=True)
     draws = np.random.default_rng(0).poisson(1.0, (REPLICATES, len(groups))).astype(float)
     # The first row is the sample itself.
@@ -85,7 +85,7 @@ def paired_differences(
 
     def measures(forecast: Forecast) -> dict[str, np.ndarray]:
         losses = {
-            "brier": (forecast.return_probability - has_returned) ** 2,
+            "brier": (forecast.repurchase_probability - has_repurchased) ** 2,
             "rmse": (forecast.purchase_count - count) ** 2,
         }
         means = {
@@ -115,13 +115,13 @@ def _correlation(predicted: np.ndarray, actual: np.ndarray) -> float | None:
     return float(np.corrcoef(predicted, actual)[0, 1])
 
 
-def _auc(chance: np.ndarray, has_returned: np.ndarray) -> float | None:
+def _auc(chance: np.ndarray, has_repurchased: np.ndarray) -> float | None:
     """Return the chance that a returner was rated above a non-returner, ties counting half."""
-    positive = int(has_returned.sum())
+    positive = int(has_repurchased.sum())
     negative = len(chance) - positive
     if not positive or not negative:
         return None
-    ranks = average_ranks(chance)[has_returned > 0].sum()
+    ranks = average_ranks(chance)[has_repurchased > 0].sum()
     return float((ranks - positive * (positive + 1) / 2) / (positive * negative))
 
 
@@ -132,16 +132,16 @@ def average_ranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
-def _top_decile_lift(chance: np.ndarray, has_returned: np.ndarray) -> float | None:
+def _top_decile_lift(chance: np.ndarray, has_repurchased: np.ndarray) -> float | None:
     """Return the share of returners in the tenth rated highest, over that of all.
 
     Of customers who share the chance at the border, as large a part counts as fits in.
     """
-    rate = has_returned.mean()
+    rate = has_repurchased.mean()
     if not rate:
         return None
     values, index, sizes = np.unique(-chance, return_inverse=True, return_counts=True)
-    returned = np.bincount(index, weights=has_returned, minlength=len(values))
+    returned = np.bincount(index, weights=has_repurchased, minlength=len(values))
     room = len(chance) / 10
     taken = np.clip(room - (np.cumsum(sizes) - sizes), 0, sizes)
     return float((returned * taken / sizes).sum() / room / rate)

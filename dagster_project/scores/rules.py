@@ -51,14 +51,14 @@ class HiatusRule:
     @classmethod
     def learn(cls, customers: Snapshot) -> "HiatusRule":
         """Learn both rates from customers whose future is known."""
-        is_recent = (customers.hiatus_days <= HIATUS_DAYS).astype(int)
+        is_recent = (customers.days_since_last_purchase <= HIATUS_DAYS).astype(int)
         return cls(
             *(_cell_means(is_recent, 2, of, of.mean()) for of in outcomes(customers)),
         )
 
     def forecast(self, customers: Snapshot) -> Forecast:
         """Return the rates by what each customer's hiatus is today."""
-        is_recent = (customers.hiatus_days <= HIATUS_DAYS).astype(int)
+        is_recent = (customers.days_since_last_purchase <= HIATUS_DAYS).astype(int)
         return Forecast(self.rates[is_recent], self.counts[is_recent])
 
 
@@ -104,7 +104,7 @@ class EmpiricalTable:
 
 def _classes(customers: Snapshot) -> tuple[np.ndarray, ...]:
     return (
-        np.searchsorted(HIATUS_BOUNDS, customers.hiatus_days, side="left"),
+        np.searchsorted(HIATUS_BOUNDS, customers.days_since_last_purchase, side="left"),
         np.searchsorted(PURCHASE_BOUNDS, customers.repeat_count + 1, side="left"),
         customers.value_tier,
     )

@@ -28,8 +28,8 @@ from dagster_project.scores.rules import (
 # BG/NBD is none of them: to it, whoever bought once is alive for certain.
 ALIVE_MODELS = ("mbg_nbd", "pareto_nbd")
 CANDIDATES = {
-    "return_probability_90d": (*MODELS, EMPIRICAL_TABLE, HIATUS_RULE),
-    "expected_purchases": (*MODELS, HIATUS_RULE),
+    "repurchase_probability_90d": (*MODELS, EMPIRICAL_TABLE, HIATUS_RULE),
+    "expected_purchase_days": (*MODELS, HIATUS_RULE),
     "probability_alive": ALIVE_MODELS,
     "expected_order_value": (GAMMA_GAMMA,),
 }
@@ -59,10 +59,12 @@ def make_choices(
 ) -> dict[str, Choice]:
     """Return by score what publishes it and why."""
     return {
-        "return_probability_90d": _confirmed(
-            choose(tests, "return_probability_90d", "brier"), today
+        "repurchase_probability_90d": _confirmed(
+            choose(tests, "repurchase_probability_90d", "brier"), today
         ),
-        "expected_purchases": _confirmed(choose(tests, "expected_purchases", "rmse"), today),
+        "expected_purchase_days": _confirmed(
+            choose(tests, "expected_purchase_days", "rmse"), today
+        ),
         "probability_alive": _choose_alive(tests, today),
         "expected_order_value": _choose_order_value(today),
     }

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dagster_project.scores.horizons import expected_purchases, horizons
+from dagster_project.scores.horizons import expected_purchase_days, horizons
 from dagster_project.scores.snapshot import TIERS, Snapshot
 
 BATCH_ROWS = 50_000
@@ -24,23 +24,23 @@ HISTORIES = """
     from intermediate.int_purchase_histories"""
 TABLES = {
     "customer_scores": """
-        customer_id varchar, probability_alive double, return_probability_90d double,
-        {expected_purchases}, days_to_next_purchase double, expected_order_value double,
-        lifetime_value_365d double, lifetime_value_365d_low double,
-        lifetime_value_365d_high double, note varchar""",
+        customer_id varchar, probability_alive double, repurchase_probability_90d double,
+        {expected_purchase_days}, days_to_next_purchase double, expected_order_value double,
+        clv_365d double, clv_365d_low double,
+        clv_365d_high double, note varchar""",
     "value_forecasts": """
         segment varchar, segment_value varchar, customer_count bigint,
-        lifetime_value_365d double, lifetime_value_365d_low double,
-        lifetime_value_365d_high double""",
+        clv_365d double, clv_365d_low double,
+        clv_365d_high double""",
     "score_versions": """
-        score varchar, model varchar, is_published boolean, reason varchar, parameters varchar,
+        score varchar, model varchar, is_chosen boolean, reason varchar, parameters varchar,
         log_likelihood double, log_likelihood_gain double, customer_count bigint,
         repeat_customer_count bigint, data_from date, data_to date""",
     "model_quality": """
         horizon_days integer, cutoff_on date, purpose varchar, model varchar,
         customer_count bigint, actual_count bigint, predicted_count double, bias double,
-        mae double, rmse double, correlation double, returned_count bigint,
-        predicted_returned_count double, brier double, auc double, top_decile_lift double,
+        mae double, rmse double, correlation double, repurchased_count bigint,
+        predicted_repurchased_count double, brier double, auc double, top_decile_lift double,
         brier_difference double, brier_difference_low double, brier_difference_high double,
         rmse_difference double, rmse_difference_low double, rmse_difference_high double,
         parameters varchar, log_likelihood double, log_likelihood_gain double, note varchar""",
@@ -50,16 +50,16 @@ TABLES = {
 }
 """Tables of the schema `scores` and their columns; the marts say what they mean.
 
-`expected_purchases` stands for a column a horizon.
+`expected_purchase_days` stands for a column a horizon.
 """
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the tables of schema `scores` anew, empty."""
-    counts = ", ".join(f"{expected_purchases(days)} double" for days in horizons())
+    counts = ", ".join(f"{expected_purchase_days(days)} double" for days in horizons())
     connection.execute("create schema if not exists scores")
     for table, columns in TABLES.items():
-        all_columns = columns.format(expected_purchases=counts)
+        all_columns = columns.format(expected_purchase_days=counts)
         connection.execute(f"create or replace table scores.{table} ({all_columns})")
 
 

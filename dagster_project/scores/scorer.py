@@ -16,7 +16,7 @@ from dagster_project.scores.backtests import LAST, Backtest, CurrentFits
 from dagster_project.scores.customer_base.fitting import Fit
 from dagster_project.scores.customer_base.gamma_gamma import expected_order_value, simulate_spend
 from dagster_project.scores.customer_base.purchase_models import MODELS
-from dagster_project.scores.horizons import DECIDING_HORIZON, expected_purchases, horizons
+from dagster_project.scores.horizons import DECIDING_HORIZON, expected_purchase_days, horizons
 from dagster_project.scores.rules import EMPIRICAL_TABLE, HIATUS_RULE
 from dagster_project.scores.score_choice import Choice
 from dagster_project.scores.snapshot import DAYS_PER_WEEK, Snapshot, history_of
@@ -51,7 +51,7 @@ class Scorer:
     order_value_fit: Fit | None = None
 
     @property
-    def has_lifetime_value(self) -> bool:
+    def has_clv(self) -> bool:
         """Whether purchases and order values are both forecast by a model."""
         return self.count_fit is not None and self.order_value_fit is not None
 
@@ -83,10 +83,10 @@ class Scorer:
         }
         scores = {
             "probability_alive": nothing if self.alive_fit is None else alive[self.alive_fit.model],
-            "return_probability_90d": self._return_probability(customers, alive),
+            "repurchase_probability_90d": self._repurchase_probability(customers, alive),
             "days_to_next_purchase": nothing,
             "expected_order_value": nothing,
-            "lifetime_value_365d": nothing,
+            "clv_365d": nothing,
         }
         if self.order_value_fit is not None:
             scores["expected_order_value"] = expected_order_value(
@@ -96,7 +96,7 @@ class Scorer:
             for horizon in horizons():
                 rule = self.count_rules.get(horizon)
                 count = rule.forecast(customers).purchase_count if rule else nothing
-                scores[expected_purchases(horizon)] = count
+                scores[expected_purchase_days(horizon)] = count
             return scores
         model, values = MODELS[self.count_fit.model], self.count_fit.values
         repeat_count, _, observed = history
@@ -107,10 +107,10 @@ class Scorer:
             )
 
         for horizon in horizons():
-            scores[expected_purchases(horizon)] = expected(horizon)
+            scores[expected_purchase_days(horizon)] = expected(horizon)
         wait = model.median_wait(values, *history) * DAYS_PER_WEEK
         scores["days_to_next_purchase"] = np.where(wait <= LONGEST_WAIT_DAYS, np.ceil(wait), np.nan)
-        if self.has_lifetime_value:
+        if self.has_clv:
             # Each quarter's purchases are discounted from its middle.
             ends = [0.25, 0.5, 0.75, 1.0]
             until = [np.zeros(len(customers)), *(expected(365 * end) for end in ends)]
@@ -118,9 +118,7 @@ class Scorer:
                 (after - before) * (1 + self.discount_rate) ** (0.125 - end)
                 for before, after, end in zip(until, until[1:], ends, strict=False)
             )
-            scores["lifetime_value_365d"] = (
-                discounted * scores["expected_order_value"] * self.margin_rate
-            )
+            scores["clv_365d"] = discounted * scores["expected_order_value"] * self.margin_rate
         return scores
 
     def draws(
@@ -176,14 +174,14 @@ class Scorer:
             ]
         return middle, np.where(np.isfinite(middle), slopes, 0.0)
 
-    def _return_probability(
+    def _repurchase_probability(
         self, customers: Snapshot, alive: Mapping[str, np.ndarray]
     ) -> np.ndarray:
         forecast = self.return_forecast
         if forecast is None:
             return np.full(len(customers), np.nan)
         if isinstance(forecast, rules.EmpiricalTable | rules.HiatusRule):
-            return forecast.forecast(customers).return_probability
+            return forecast.forecast(customers).repurchase_probability
         repeat_count, _, observed = history_of(customers)
         return alive[forecast.model] * MODELS[forecast.model].return_if_alive(
             forecast.values, repeat_count, observed, DECIDING_HORIZON / DAYS_PER_WEEK
@@ -223,13 +221,13 @@ def make_scorer(
     learnt_from = {
         horizon: test.customers for (horizon, step), test in tests.items() if step == LAST
     }
-    return_forecast = today.fits.get(published["return_probability_90d"])
-    if published["return_probability_90d"] == EMPIRICAL_TABLE:
+    return_forecast = today.fits.get(published["repurchase_probability_90d"])
+    if published["repurchase_probability_90d"] == EMPIRICAL_TABLE:
         return_forecast = rules.EmpiricalTable.learn(learnt_from[DECIDING_HORIZON])
-    elif published["return_probability_90d"] == HIATUS_RULE:
+    elif published["repurchase_probability_90d"] == HIATUS_RULE:
         return_forecast = rules.HiatusRule.learn(learnt_from[DECIDING_HORIZON])
     count_rules = {}
-    if published["expected_purchases"] == HIATUS_RULE:
+    if published["expected_purchase_days"] == HIATUS_RULE:
         count_rules = {
             horizon: rules.HiatusRule.learn(customers) for horizon, customers in learnt_from.items()
         }
@@ -237,7 +235,7 @@ def make_scorer(
         discount_rate=discount_rate,
         margin_rate=margin_rate,
         return_forecast=return_forecast,
-        count_fit=today.fits.get(published["expected_purchases"]),
+        count_fit=today.fits.get(published["expected_purchase_days"]),
         count_rules=count_rules,
         alive_fit=today.fits.get(published["probability_alive"]),
         order_value_fit=today.order_value_fit if published["expected_order_value"] else None,

@@ -67,9 +67,9 @@ class Settings:
     def of(cls, source: Source, as_of: date) -> "Settings":
         """Return the settings of a source for one as-of date."""
         limits = Limits(
-            buyers=source.settings.score_min_buyers,
-            days=source.settings.score_min_days,
-            repeat_buyers=source.settings.score_min_repeat_buyers,
+            buyers=source.settings.minimum_score_buyers,
+            days=source.settings.minimum_score_days,
+            repeat_buyers=source.settings.minimum_score_repeat_buyers,
         )
         return cls(as_of, limits, float(source.settings.discount_rate))
 
@@ -136,11 +136,11 @@ def _score_batch(
     scores = scorer.scores(customers, mean_value)
     low, high = np.full((2, len(rows)), np.nan)
     totals: Totals = {}
-    if scorer.has_lifetime_value:
+    if scorer.has_clv:
         draws = scorer.draws(customers, mean_value, rng)
         low, high = interval(draws)
-        totals = _sums_by_segment(rows, scores["lifetime_value_365d"], draws)
-    scores |= {"lifetime_value_365d_low": low, "lifetime_value_365d_high": high}
+        totals = _sums_by_segment(rows, scores["clv_365d"], draws)
+    scores |= {"clv_365d_low": low, "clv_365d_high": high}
     columns = {name: pa.array(values, from_pandas=True) for name, values in scores.items()}
     notes = pa.array([note] * len(rows), pa.string())
     return pa.table({"customer_id": rows["customer_id"], **columns, "note": notes}), totals
@@ -168,9 +168,9 @@ def _total_row(segment: str, value: str, sums: np.ndarray) -> dict[str, Any]:
         "segment": segment,
         "segment_value": value,
         "customer_count": int(sums[0]),
-        "lifetime_value_365d": float(sums[1]),
-        "lifetime_value_365d_low": float(low),
-        "lifetime_value_365d_high": float(high),
+        "clv_365d": float(sums[1]),
+        "clv_365d_low": float(low),
+        "clv_365d_high": float(high),
     }
 
 
@@ -180,10 +180,10 @@ def _note(choices: Mapping[str, Choice]) -> str | None:
         for score, choice in choices.items()
         if choice.published is None
     ]
-    if choices["expected_purchases"].published == HIATUS_RULE:
+    if choices["expected_purchase_days"].published == HIATUS_RULE:
         missing.append(
-            "no lifetime_value_365d and no expected_next_purchase_on: the plain rule publishes "
-            "expected_purchases, and only for horizons that it was put to the test on"
+            "no clv_365d and no expected_next_purchase_on: the plain rule publishes "
+            "expected_purchase_days, and only for horizons that it was put to the test on"
         )
     return "; ".join(missing) or None
 
@@ -204,7 +204,7 @@ def _version_rows(
             yield {
                 "score": score,
                 "model": name,
-                "is_published": choice.published == name,
+                "is_chosen": choice.published == name,
                 "reason": _reason(name, choice, today),
                 **window,
                 **_fit_columns(name, today),

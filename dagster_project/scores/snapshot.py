@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 DAYS_PER_WEEK = 7
-TIERS = ("low", "middle", "high")
+TIERS = ("low", "medium", "high")
 """Value tiers, lowest first; a snapshot holds their places here."""
 
 # What a customer-base model takes: repeat purchases, weeks to the last one, weeks observed.
@@ -41,7 +41,7 @@ class Snapshot:
     next_period_count: np.ndarray | None = None
 
     @property
-    def hiatus_days(self) -> np.ndarray:
+    def days_since_last_purchase(self) -> np.ndarray:
         """Days since the last purchase day."""
         return self.days_observed - self.days_to_last
 
@@ -54,7 +54,7 @@ class Snapshot:
 class Forecast:
     """What was said of each customer: chance to buy in the horizon, and on how many days."""
 
-    return_probability: np.ndarray
+    repurchase_probability: np.ndarray
     purchase_count: np.ndarray
 
 

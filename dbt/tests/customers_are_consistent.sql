@@ -7,15 +7,15 @@ where
     known_on > first_purchase_on
     or first_purchase_on > last_purchase_on
     or last_purchase_on > {{ as_of_date() }}
-    or hiatus_days < 0
+    or days_since_last_purchase < 0
     or (lifecycle_stage = 'prospect') <> (purchase_day_count = 0)
     or (lifecycle_stage = 'prospect') <> (last_purchase_on is null)
-    or (lifecycle_stage = 'prospect') <> (hiatus_days is null)
+    or (lifecycle_stage = 'prospect') <> (days_since_last_purchase is null)
     or (lifecycle_stage = 'prospect') <> (expected_gap_days is null)
     or (lifecycle_stage = 'prospect') <> (value_tier is null)
     or (lifecycle_stage = 'lost') <> (lost_on is not null)
     {% if var('churn_basis') == 'purchase' %}
-        or (lifecycle_stage = 'lost') <> (coalesce(hiatus_days, 0) > lost_threshold_days)
+        or (lifecycle_stage = 'lost') <> (coalesce(days_since_last_purchase, 0) > lost_threshold_days)
         or lost_on <> {{ plus_days('last_purchase_on', 'lost_threshold_days + 1') }}
     {% endif %}
     {% if var('value_tiers') | map(attribute='measure') | unique | list == ['revenue'] %}

@@ -14,7 +14,7 @@ months as (
 
     select
         coalesce(sum(lost_customer_count), 0) as lost_count,
-        coalesce(sum(lost_customer_count - recovered_customer_count), 0) as open_count,
+        coalesce(sum(lost_customer_count - regained_customer_count), 0) as open_count,
         coalesce(sum(value_at_stake), 0) as value_at_stake
     from {{ ref('lost_customers_by_month') }}
 

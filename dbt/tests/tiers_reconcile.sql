@@ -1,4 +1,4 @@
-{{ config(meta={'dagster': {'ref': {'name': 'tier_versions'}}}) }}
+{{ config(meta={'dagster': {'ref': {'name': 'value_tier_versions'}}}) }}
 
 -- The version in force holds the customers of each tier, and every version all buyers.
 with customers as (
@@ -25,7 +25,7 @@ versions as (
     select
         *,
         sum(customer_count) over (partition by version) as buyer_count
-    from {{ ref('tier_versions') }}
+    from {{ ref('value_tier_versions') }}
 
 )
 

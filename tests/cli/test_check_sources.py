@@ -145,7 +145,7 @@ def publish(data_dir: Path, settings: dict[str, object], rows: str | None) -> No
                 "t(definition_id, first_time_lost_days, repeat_lost_days, note, valid_from)"
             )
     (release / "manifest.json").write_text(
-        json.dumps({"as_of": "2024-12-31", "settings": settings}), encoding="utf-8"
+        json.dumps({"as_of_date": "2024-12-31", "settings": settings}), encoding="utf-8"
     )
     paths.current.symlink_to(Path("releases") / "one")
     paths.published_file.symlink_to(Path("current") / "winback.duckdb")

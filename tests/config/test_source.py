@@ -41,10 +41,10 @@ FAULTS = [
      "line 16, settings.decline_share", ["less than 1"]),
     ("returns risen by everything", GOOD + "settings: {return_share_rise: 1}\n",
      "line 16, settings.return_share_rise", ["less than 1"]),
-    ("alert worse than chance", GOOD + "settings: {alert_lift: 0.9}\n",
-     "line 16, settings.alert_lift", ["greater than or equal to 1"]),
-    ("limit above everything", GOOD + "settings: {false_lost_limit: 1.01}\n",
-     "line 16, settings.false_lost_limit", ["less than or equal to 1"]),
+    ("alert worse than chance", GOOD + "settings: {minimum_alert_lift: 0.9}\n",
+     "line 16, settings.minimum_alert_lift", ["greater than or equal to 1"]),
+    ("limit above everything", GOOD + "settings: {maximum_false_lost_share: 1.01}\n",
+     "line 16, settings.maximum_false_lost_share", ["less than or equal to 1"]),
     ("impossible day", changed("2024-12-31", "2024-13-45"), "line 4, last_day", ["date"]),
     ("last day missing", changed("last_day: 2024-12-31\n", ""), "the file", ["last_day is needed"]),
     ("last day of a live source", changed("finished", "live"), "the file",
@@ -186,11 +186,11 @@ def test_model_settings_of_the_smallest_file(tmp_path: Path) -> None:
         "client_purchase_days": 5,
         "decline_share": "0.50",
         "return_share_rise": "0.20",
-        "alert_lift": "2",
-        "false_lost_limit": "0.50",
-        "score_min_buyers": 500,
-        "score_min_days": 180,
-        "score_min_repeat_buyers": 50,
+        "minimum_alert_lift": "2",
+        "maximum_false_lost_share": "0.50",
+        "minimum_score_buyers": 500,
+        "minimum_score_days": 180,
+        "minimum_score_repeat_buyers": 50,
         "discount_rate": "0.10",
         "value_tiers": [
             {
@@ -198,7 +198,7 @@ def test_model_settings_of_the_smallest_file(tmp_path: Path) -> None:
                 "measure": "revenue",
                 "method": "share",
                 "high": "0.2000",
-                "middle": "0.5000",
+                "medium": "0.5000",
             }
         ],
     }
@@ -208,13 +208,18 @@ def test_model_settings_of_the_smallest_file(tmp_path: Path) -> None:
 def test_model_settings_follow_the_file(tmp_path: Path) -> None:
     text = GOOD + (
         "settings: {client_purchase_days: 6, decline_share: 0.4, return_share_rise: .1, "
-        "alert_lift: 1.5, false_lost_limit: 1}\n"
+        "minimum_alert_lift: 1.5, maximum_false_lost_share: 1}\n"
     )
     settings = read(tmp_path, text).model_settings()
     assert settings["client_purchase_days"] == 6
     assert [
         settings[name]
-        for name in ("decline_share", "return_share_rise", "alert_lift", "false_lost_limit")
+        for name in (
+            "decline_share",
+            "return_share_rise",
+            "minimum_alert_lift",
+            "maximum_false_lost_share",
+        )
     ] == ["0.4", "0.1", "1.5", "1"]
 
 

@@ -57,7 +57,7 @@ MARTS = {
     "spend_comparisons",
     "stage_transitions",
     "value_forecasts",
-    "tier_versions",
+    "value_tier_versions",
     "value_tier_movements",
     "winback_candidates",
     *SEEDS,

@@ -229,7 +229,7 @@ def test_a_block_is_asked_for_again_when_a_limit_or_the_program_changes(
     blocked = daemon.run(daemon.asked(), is_blocked=True)
     assert blocked in daemon.not_asked()
     config = daemon.paths.data_dir / "sources" / "shop.yml"
-    config.write_text(f"{config.read_text()}limits: {{rejected_share: 0.5}}\n")
+    config.write_text(f"{config.read_text()}limits: {{maximum_rejected_share: 0.5}}\n")
     blocked = daemon.run(daemon.asked(), is_blocked=True)
     assert blocked in daemon.not_asked()
     newer = code_version()

@@ -19,21 +19,21 @@ from support.gate_cases import (
 FAULTS = [
     ("customers", "update customers set lifecycle_stage = 'gone' where customer_id = 'c'",
      "stages_total_and_exclusive", "1 of 4 unexpected", "c"),
-    ("customers", "update customers set rule_id = null where customer_id = 'c'",
+    ("customers", "update customers set lifecycle_rule_id = null where customer_id = 'c'",
      "stages_total_and_exclusive", "1 of 4 unexpected", "c"),
     ("customers", "update customers set loyalty_rule_id = 'repeat_purchase_days'"
      " where customer_id = 'c'",
      "stages_total_and_exclusive", "1 of 4 unexpected", "c"),
-    ("customers", "update customers set contact_class = null where customer_id = 'c'",
+    ("customers", "update customers set contact_stage = null where customer_id = 'c'",
      "stages_total_and_exclusive", "1 of 4 unexpected", "c"),
     ("customers", "update customers set loyalty_stage = 'repeat',"
      " loyalty_rule_id = 'repeat_purchase_days' where customer_id = 'c'",
      "axes_agree", "1 of 4 unexpected", "c"),
     ("customers", "update customers set loyalty_stage = 'client',"
-     " loyalty_rule_id = 'client_many_purchase_days', contact_class = 'high_repurchase',"
+     " loyalty_rule_id = 'client_many_purchase_days', contact_stage = 'high_repurchase',"
      " contact_rule_id = 'high_repurchase_days' where customer_id = 'b'",
      "axes_agree", "1 of 4 unexpected", "b"),
-    ("customers", "update customers set hiatus_days = 7 where customer_id = 'c'",
+    ("customers", "update customers set days_since_last_purchase = 7 where customer_id = 'c'",
      "purchases_agree", "1 of 4 unexpected", "c"),
     ("customers", "update customers set known_on = '2024-03-26' where customer_id = 'c'",
      "purchases_agree", "1 of 4 unexpected", "c"),
@@ -46,7 +46,7 @@ FAULTS = [
      "silence_as_long_as_allowed", "1 of 4 unexpected", "b"),
     ("customers", "update customers set lost_threshold_days = null where customer_id = 'b'",
      "silence_as_long_as_allowed", "1 of 4 unexpected", "b"),
-    ("customers", "update customers set is_won_back = false where customer_id = 'b'",
+    ("customers", "update customers set is_regained = false where customer_id = 'b'",
      "losses_as_in_episodes", "1 of 4 unexpected", "b"),
     ("customers", "delete from lost_episodes where customer_id = 'a'",
      "losses_as_in_episodes", "1 of 4 unexpected", "a"),
@@ -192,7 +192,7 @@ def test_season_has_no_threshold_in_days(release: Path, warehouse: Path) -> None
         set method = 'season', first_time_lost_days = null, repeat_lost_days = null
         where definition_id = 'active';
         update customers set lost_threshold_days = null;
-        update customers set rule_id = 'lost_season_passed' where customer_id = 'a'
+        update customers set lifecycle_rule_id = 'lost_season_passed' where customer_id = 'a'
     """)  # fmt: skip
     assert failed(judge_release("customers", release, warehouse)) == {}
     assert failed(judge_release("churn_definitions", release, warehouse)) == {}
@@ -218,7 +218,7 @@ def test_zero_may_have_a_margin(release: Path, warehouse: Path) -> None:
          "update lost_episodes set value_year_before = 0 where customer_id = 'b'")  # fmt: skip
     for table in ("customers", "lost_episodes"):
         assert "tiers_as_defined" in failed(judge_release(table, release, warehouse))
-    make(release, "update tier_versions set measure = 'margin'")
+    make(release, "update value_tier_versions set measure = 'margin'")
     for table in ("customers", "lost_episodes"):
         assert "tiers_as_defined" not in failed(judge_release(table, release, warehouse))
 

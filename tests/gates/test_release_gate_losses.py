@@ -26,8 +26,8 @@ FAULTS = [
     ("churn_rates", "update churn_rates set annualised_churn_rate = .9"
      " where churn_rate = .5 and segment = 'all'",
      "rates_consistent", "1 of 14 unexpected", "fixed_60:2024-03-01:all:all"),
-    ("churn_rates", "update churn_rates set lost_value = 11"
-     " where definition_id = 'fixed_60' and lost_value = 10 and segment = 'value_tier'",
+    ("churn_rates", "update churn_rates set value_at_stake = 11"
+     " where definition_id = 'fixed_60' and value_at_stake = 10 and segment = 'value_tier'",
      "segments_add_up", "1 of 9 unexpected", "fixed_60 2024-03-01 value_tier"),
     ("churn_rates", "update churn_rates set base_customer_count = 2, churn_rate = .5,"
      " annualised_churn_rate = .999714 where segment = 'region'",
@@ -58,14 +58,14 @@ FAULTS = [
      " where lost_customer_count = 0 and lost_month = '2024-03-01'",
      "cells_complete", "1 of 3 unexpected", "2024-05-01"),
     ("lost_customers_by_month", "update lost_customers_by_month"
-     " set recovered_within_30d_count = 1 where lost_customer_count = 1 and value_tier = 'low';"
+     " set regained_within_30d_count = 1 where lost_customer_count = 1 and value_tier = 'low';"
      "update lost_episodes set is_open = false, lost_days = 8 where customer_id = 'a'",
-     "recovered_within_lost", "1 of 6 unexpected", "2024-02-01:low"),
+     "regained_within_lost", "1 of 6 unexpected", "2024-02-01:low"),
     ("lost_customers_by_month", "update lost_customers_by_month"
-     " set recovered_within_60d_count = 0 where lost_customer_count = 1 and value_tier = 'low'",
+     " set regained_within_60d_count = 0 where lost_customer_count = 1 and value_tier = 'low'",
      "immature_is_unknown", "1 of 6 unexpected", "2024-02-01:low"),
     ("lost_customers_by_month", "update lost_customers_by_month"
-     " set recovered_within_30d_count = null where lost_customer_count = 1 and value_tier = 'low'",
+     " set regained_within_30d_count = null where lost_customer_count = 1 and value_tier = 'low'",
      "immature_is_unknown", "1 of 6 unexpected", "2024-02-01:low"),
     ("lost_customers_by_month", "delete from lost_episodes where customer_id = 'b'",
      "losses_as_in_episodes", "1 of 6 unexpected", "2024-03-01:high"),
@@ -77,7 +77,7 @@ FAULTS = [
     ("winback_candidates", "insert into winback_candidates values"
      " (3, 'c', 'low', 'new', null, 6, 1, 'USD', 'why')",
      "only_and_all_eligible", "1 of 3 unexpected", "c"),
-    ("winback_candidates", "update winback_candidates set hiatus_days = 1 where rank = 1",
+    ("winback_candidates", "update winback_candidates set days_since_last_purchase = 1 where rank = 1",
      "only_and_all_eligible", "1 of 2 unexpected", "b"),
     ("winback_candidates", "update winback_candidates set rank = 3 where rank = 2",
      "ranks_in_order", "1 of 2 unexpected", "a"),

@@ -38,7 +38,7 @@ FAULTS = [
     ("spend_comparisons", "update spend_comparisons set ratio = 2, note = null"
      " where comparison like 'client%'",
      "ratios_consistent", "1 of 3 unexpected", "client_to_first_purchase"),
-    ("spend_comparisons", "update customers set contact_class = 'high_repurchase'"
+    ("spend_comparisons", "update customers set contact_stage = 'high_repurchase'"
      " where customer_id = 'a'",
      "customers_as_elsewhere", "1 of 3 unexpected", "client_to_first_purchase"),
 ]  # fmt: skip

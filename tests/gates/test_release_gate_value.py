@@ -42,33 +42,33 @@ FAULTS = [
     ("customer_values", "update customer_values set order_count = 3, average_order_value = 10"
      " where customer_id = 'b' and period = 'trailing_90d'",
      "periods_within_each_other", "1 of 4 unexpected", "b"),
-    ("tier_versions", "delete from tier_versions where value_tier = 'low';"
+    ("value_tier_versions", "delete from value_tier_versions where value_tier = 'low';"
      "delete from customers where value_tier = 'low'",
      "tiers_complete", "1 of 3 unexpected", "1 low"),
-    ("tier_versions", "update tier_versions set is_in_force = false",
+    ("value_tier_versions", "update value_tier_versions set is_in_force = false",
      "one_in_force", "1 of 1 unexpected", "1"),
-    ("tier_versions", "update tier_versions set valid_to = '2024-03-31'",
+    ("value_tier_versions", "update value_tier_versions set valid_to = '2024-03-31'",
      "one_in_force", "1 of 1 unexpected", "1"),
-    ("tier_versions", "update tier_versions set cutoff_amount = 31 where value_tier = 'middle'",
-     "cutoffs_in_order", "1 of 3 unexpected", "1:middle"),
-    ("tier_versions", "update tier_versions set method = 'cutoff'",
+    ("value_tier_versions", "update value_tier_versions set cutoff_amount = 31 where value_tier = 'medium'",
+     "cutoffs_in_order", "1 of 3 unexpected", "1:medium"),
+    ("value_tier_versions", "update value_tier_versions set method = 'cutoff'",
      "cutoffs_in_order", "2 of 3 unexpected", "1:high"),
-    ("tier_versions", "update tier_versions set boundary = 1 where value_tier = 'middle'",
-     "cutoffs_in_order", "1 of 3 unexpected", "1:middle"),
-    ("tier_versions", "update tier_versions set value_at_stake = 29 where value_tier = 'high'",
+    ("value_tier_versions", "update value_tier_versions set boundary = 1 where value_tier = 'medium'",
+     "cutoffs_in_order", "1 of 3 unexpected", "1:medium"),
+    ("value_tier_versions", "update value_tier_versions set value_at_stake = 29 where value_tier = 'high'",
      "tiers_as_in_customers", "1 of 3 unexpected", "1 high"),
-    ("tier_versions", "update customers set value_tier = 'low' where customer_id = 'b'",
+    ("value_tier_versions", "update customers set value_tier = 'low' where customer_id = 'b'",
      "tiers_as_in_customers", "2 of 3 unexpected", "1 high"),
-    ("tier_versions", "update tier_versions set label_zh = '' where value_tier = 'high'",
+    ("value_tier_versions", "update value_tier_versions set label_zh = '' where value_tier = 'high'",
      "labels_present", "1 of 3 unexpected", "1:high"),
     ("value_tier_movements", "insert into value_tier_movements by name"
-     " from value_tier_movements where month = '2024-03-01' and to_tier = 'middle';"
-     "insert into customers by name from customers where value_tier = 'middle'",
-     "movements_well_formed", "2 of 7 unexpected", "2024-03-01:none:middle"),
+     " from value_tier_movements where month = '2024-03-01' and to_tier = 'medium';"
+     "insert into customers by name from customers where value_tier = 'medium'",
+     "movements_well_formed", "2 of 7 unexpected", "2024-03-01:none:medium"),
     ("value_tier_movements", "update value_tier_movements set to_tier = 'high'"
      " where month = '2024-01-01'",
      "movements_chain", "2 of 4 unexpected", "2024-02-01 high"),
-    ("value_tier_movements", "update value_tier_movements set to_tier = 'middle'"
+    ("value_tier_movements", "update value_tier_movements set to_tier = 'medium'"
      " where month = '2024-03-01' and from_tier = 'low'",
      "movements_end_in_customers", "2 of 3 unexpected", "low"),
     ("customer_rfm", "update customer_rfm set monetary = 29 where customer_id = 'b'",

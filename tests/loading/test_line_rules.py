@@ -133,7 +133,7 @@ def test_excluded_lines_are_not_judged_by_date(tmp_path: Path) -> None:
 
 
 def test_excluded_lines_are_not_judged_by_currency_customer_or_bounds(tmp_path: Path) -> None:
-    limits = "limits: {customerless_share: 0.2, maximum_amount: 100}"
+    limits = "limits: {maximum_customerless_share: 0.2, maximum_amount: 100}"
     table = "    exclude:\n      - {reason: other shop, when: store_id = 'x'}\n"
     columns = "      currency: money\n      store_id: store"
     rows = [*["a,2024-01-02,5,USD,s"] * 4, *[",2024-01-02,5000,EUR,x"] * 6, ",2024-01-02,1,USD,s"]

@@ -64,7 +64,7 @@ NOBODY = """\
     ],
 )  # fmt: skip
 def test_nobody_buys(table: str, customer: str, observed: str, tmp_path: Path) -> None:
-    limits = "limits: {{customerless_share: 1.0, allow_no_customers: {}}}\n"
+    limits = "limits: {{maximum_customerless_share: 1.0, allow_no_customers: {}}}\n"
     with gate_shop(tmp_path, table=table, more=limits.format("false")) as shop:
         shop.put("f.csv", lines(*(f"{customer},2024-01-02,{amount}" for amount in (1, 2, 3))))
         shop.load()

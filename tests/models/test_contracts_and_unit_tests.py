@@ -142,7 +142,7 @@ def test_every_label_is_reached_by_a_unit_test() -> None:
             for row in test["expect"]["rows"]:
                 expected[test["model"]] |= {str(value) for value in row.values()}
     labels = labels_of_models()
-    assert labels["customers"] == {"high", "middle", "low"}
+    assert labels["customers"] == {"high", "medium", "low"}
     assert labels["alerts"] == {"open", "lost", "recovered"}
     assert len(labels["int_silences_judged"]) == 3 + 3 + 2
     assert len(labels["int_loyalty_intervals"]) == 7
@@ -153,7 +153,7 @@ def test_every_label_is_reached_by_a_unit_test() -> None:
 
 def test_every_rule_is_in_the_seed_and_every_rule_of_the_seed_is_given() -> None:
     labels = labels_of_models()
-    tiers = {"high", "middle", "low"}
+    tiers = {"high", "medium", "low"}
     assert RULES.keys() == set().union(
         labels["int_lifecycle_intervals"],
         labels["int_silences_judged"] - tiers,
@@ -163,7 +163,7 @@ def test_every_rule_is_in_the_seed_and_every_rule_of_the_seed_is_given() -> None
     stages = Counter(
         row["axis"] for row in {(r["axis"], r["stage"]): r for r in seed("stage_rules")}.values()
     )
-    assert stages == {"lifecycle_stage": 6, "loyalty_stage": 6, "contact_class": 4}
+    assert stages == {"lifecycle_stage": 6, "loyalty_stage": 6, "contact_stage": 4}
     for axis in stages:
         orders = [int(row["rule_order"]) for row in seed("stage_rules") if row["axis"] == axis]
         assert orders == list(range(1, len(orders) + 1))

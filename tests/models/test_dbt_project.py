@@ -29,8 +29,8 @@ OTHERS = {
     "client_purchase_days": 9,
     "decline_share": "0.10",
     "return_share_rise": "0.90",
-    "alert_lift": "9",
-    "false_lost_limit": "0.10",
+    "minimum_alert_lift": "9",
+    "maximum_false_lost_share": "0.10",
     "score_horizons": [7],
     "churn_definitions": [
         {
@@ -51,14 +51,14 @@ OTHERS = {
             "measure": "margin",
             "method": "cutoff",
             "high": "9",
-            "middle": "1",
+            "medium": "1",
         },
         {
             "valid_from": "2023-01-01",
             "measure": "expected_value",
             "method": "share",
             "high": "0.10",
-            "middle": "0.20",
+            "medium": "0.20",
         },
     ],
 }

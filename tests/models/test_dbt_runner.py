@@ -26,7 +26,7 @@ from dagster_project.models import dbt_project, dbt_runner
 from dagster_project.paths import SourcePaths
 from dagster_project.warehouse import DamagedDatabaseError, connect, noticing_damage
 
-MODELS = ("customer_rfm", "tier_versions")
+MODELS = ("customer_rfm", "value_tier_versions")
 # Another business: other money, tiers and zone, and silences that are stored.
 DEFINITION = "{method: fixed, lost_days: 40, basis: both}"
 OTHER_YML = (
@@ -34,7 +34,7 @@ OTHER_YML = (
     .replace("EUR", "USD")
     .replace("Europe/Berlin", "Asia/Shanghai")
     .replace(
-        "margin_rate: 0.4", "margin_rate: 0.4\nvalue_tiers: {method: cutoff, high: 200, middle: 9}"
+        "margin_rate: 0.4", "margin_rate: 0.4\nvalue_tiers: {method: cutoff, high: 200, medium: 9}"
     )
 )
 
@@ -119,7 +119,7 @@ def test_two_sources_one_after_the_other_know_nothing_of_each_other(tmp_path: Pa
         (False, True),
         (True, False),
     ]
-    assert ["cutoff" in one["tier_versions"] for one in found] == [False, True, False]
+    assert ["cutoff" in one["value_tier_versions"] for one in found] == [False, True, False]
     assert [silences(paths) for paths in (first, other, again)] == ["VIEW", "BASE TABLE", "VIEW"]
     for paths in (first, other, again):
         log = (paths.warehouse_dir / "dbt" / "dbt.log").read_text()

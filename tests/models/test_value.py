@@ -46,7 +46,12 @@ PUTLER = {
 
 @pytest.mark.parametrize(
     "table",
-    [value.customer_rfm, value.customer_values, value.tier_versions, value.value_tier_movements],
+    [
+        value.customer_rfm,
+        value.customer_values,
+        value.value_tier_versions,
+        value.value_tier_movements,
+    ],
     ids=attrgetter("__name__"),
 )
 @pytest.mark.parametrize("world", WORLDS)
@@ -74,7 +79,13 @@ def test_equal_buyers_are_scored_alike_whatever_the_order_of_rows(tmp_path: Path
     lines, shuffled = [*equal, *events.lines], [*events.lines, *equal]
     Random(1).shuffle(shuffled)
     paths = make_shop(tmp_path, world)
-    tables = "customers", "customer_rfm", "customer_values", "tier_versions", "value_tier_movements"
+    tables = (
+        "customers",
+        "customer_rfm",
+        "customer_values",
+        "value_tier_versions",
+        "value_tier_movements",
+    )
     steps = "--select", *(f"+{table}" for table in tables), "--exclude-resource-type", "test"
     found = []
     for batch, ordered in (("1", lines), ("2", shuffled)):

@@ -38,8 +38,8 @@ def test_every_rule_and_every_kind_of_alert_occurs(built: dict[str, Built]) -> N
     assert groups == {row["rfm_group"] for row in RFM_GROUPS.values()}
     assert moves == {
         (before, after)
-        for before in ("none", "high", "middle", "low")
-        for after in ("high", "middle", "low")
+        for before in ("none", "high", "medium", "low")
+        for after in ("high", "medium", "low")
     }
     assert rules == set(RULES)
     assert kinds == set(KINDS)

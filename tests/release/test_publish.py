@@ -69,13 +69,13 @@ def test_publish_writes_file_parquet_manifest_comments_and_links(paths):
     assert all(comment for (comment,) in [*columns, *((comment,) for _, comment in comments)])
 
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["schema_version"] == "2.4"
+    assert manifest["schema_version"] == "3.0"
     assert manifest["made_current"] is True
     assert manifest["switches"] == []
     assert faults_of(folder, "shop", thorough=True) == []
     assert "major" in manifest["compatibility"]
     assert manifest["source"] == "shop"
-    assert manifest["as_of"] == "2024-01-31"
+    assert manifest["as_of_date"] == "2024-01-31"
     assert manifest["currency"] == "EUR"
     assert manifest["pseudonym_key"] == "key-a"
     assert manifest["feed"] == {"days_without_data": 4}

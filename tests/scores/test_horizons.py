@@ -6,7 +6,7 @@ import yaml
 from dagster_project.models import dbt_project
 from dagster_project.paths import DBT_DIR
 from dagster_project.scores import score_tables
-from dagster_project.scores.horizons import DECIDING_HORIZON, expected_purchases, horizons
+from dagster_project.scores.horizons import DECIDING_HORIZON, expected_purchase_days, horizons
 from dagster_project.scores.score_choice import CANDIDATES
 
 
@@ -25,10 +25,10 @@ def test_every_horizon_has_its_column_wherever_scores_stand() -> None:
     made = [name for name, *_ in rows]
     published = list(dbt_project.manifest()["nodes"]["model.winback.customer_scores"]["columns"])
     for columns in (made, published):
-        counts = [name for name in columns if name.startswith("expected_purchases_")]
-        assert counts == [expected_purchases(days) for days in horizons()]
+        counts = [name for name in columns if name.startswith("expected_purchase_days_")]
+        assert counts == [expected_purchase_days(days) for days in horizons()]
 
 
 def test_the_deciding_horizon_is_one_of_them_and_in_the_name_of_its_score() -> None:
     assert DECIDING_HORIZON in horizons()
-    assert f"return_probability_{DECIDING_HORIZON}d" in CANDIDATES
+    assert f"repurchase_probability_{DECIDING_HORIZON}d" in CANDIDATES

@@ -96,12 +96,16 @@ def test_calibration_holds_everybody_once_and_equal_chances_together(count: int,
 
 def test_paired_interval_is_that_of_a_bootstrap_over_customers() -> None:
     known = customers(2000)
-    good = Forecast(np.where(known.hiatus_days < 150, 0.4, 0.0), known.next_period_count * 0.5)
+    good = Forecast(
+        np.where(known.days_since_last_purchase < 150, 0.4, 0.0), known.next_period_count * 0.5
+    )
     rule = rules.HiatusRule.learn(known).forecast(known)
     found = quality.paired_differences(known, {"good": good, "hiatus_rule": rule}, "hiatus_rule")
     assert found["hiatus_rule"]["brier_difference_high"] == 0
     returned = known.next_period_count > 0
-    loss = (good.return_probability - returned) ** 2 - (rule.return_probability - returned) ** 2
+    loss = (good.repurchase_probability - returned) ** 2 - (
+        rule.repurchase_probability - returned
+    ) ** 2
     assert found["good"]["brier_difference"] == pytest.approx(loss.mean())
     # The central limit theorem's interval, within the noise of 2,000 replicates of 100 groups.
     spread = 1.96 * loss.std() / math.sqrt(len(known))

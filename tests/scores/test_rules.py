@@ -19,7 +19,7 @@ def test_hiatus_rule_knows_two_rates_with_the_boundary_at_thirteen_weeks() -> No
     )
     rule = rules.HiatusRule.learn(past)
     forecast = rule.forecast(past)
-    assert forecast.return_probability == pytest.approx([2 / 3, 2 / 3, 2 / 3, 1 / 2, 1 / 2])
+    assert forecast.repurchase_probability == pytest.approx([2 / 3, 2 / 3, 2 / 3, 1 / 2, 1 / 2])
     assert forecast.purchase_count == pytest.approx([5 / 3, 5 / 3, 5 / 3, 3 / 2, 3 / 2])
 
 
@@ -27,7 +27,7 @@ def test_hiatus_rule_without_anybody_silent_uses_the_rate_of_all() -> None:
     past = customers()
     recent = Snapshot(
         **{
-            name: getattr(past, name)[past.hiatus_days <= 91]
+            name: getattr(past, name)[past.days_since_last_purchase <= 91]
             for name in Snapshot.__dataclass_fields__
         }
     )
@@ -40,7 +40,10 @@ def test_empirical_table_draws_thin_cells_to_what_is_above_them() -> None:
     forecast = rules.EmpiricalTable.learn(past).forecast(today)
 
     def hiatus_class(snapshot: Snapshot, row: int) -> int:
-        return sum(snapshot.hiatus_days[row] > bound for bound in (7, 14, 30, 60, 91, 182, 365))
+        return sum(
+            snapshot.days_since_last_purchase[row] > bound
+            for bound in (7, 14, 30, 60, 91, 182, 365)
+        )
 
     def purchase_class(snapshot: Snapshot, row: int) -> int:
         return sum(snapshot.repeat_count[row] + 1 > bound for bound in (1, 2, 4, 9))
@@ -64,4 +67,4 @@ def test_empirical_table_draws_thin_cells_to_what_is_above_them() -> None:
                 rate = sum(members) / len(members)
             else:
                 rate = (sum(members) + 20 * rate) / (len(members) + 20)
-        assert forecast.return_probability[row] == pytest.approx(rate, abs=1e-9)
+        assert forecast.repurchase_probability[row] == pytest.approx(rate, abs=1e-9)

@@ -15,7 +15,7 @@ from dagster_project.scores.score_choice import Choice
 
 def test_the_best_of_the_earlier_cutoff_publishes_if_it_beats_the_plain_rule() -> None:
     sharp = {HIATUS_RULE: 0.1, EMPIRICAL_TABLE: 0.3, "mbg_nbd": 0.2}
-    choice = score_choice.choose(contest(sharp, sharp, FITS), "return_probability_90d", "brier")
+    choice = score_choice.choose(contest(sharp, sharp, FITS), "repurchase_probability_90d", "brier")
     assert (choice.winner, choice.published) == (EMPIRICAL_TABLE, EMPIRICAL_TABLE)
     assert "as of 2024-07-04" in choice.reason
     assert "as of 2024-10-02" in choice.reason
@@ -29,7 +29,7 @@ def test_the_last_cutoff_judges_and_does_not_choose() -> None:
             {HIATUS_RULE: 0.1, EMPIRICAL_TABLE: 0.15, "mbg_nbd": 0.9},
             FITS,
         ),
-        "return_probability_90d",
+        "repurchase_probability_90d",
         "brier",
     )
     assert choice.winner == EMPIRICAL_TABLE
@@ -38,7 +38,7 @@ def test_the_last_cutoff_judges_and_does_not_choose() -> None:
 def test_the_plain_rule_publishes_where_the_winner_is_not_better_beyond_chance() -> None:
     choice = score_choice.choose(
         contest({HIATUS_RULE: 0.1, "mbg_nbd": 0.3}, {HIATUS_RULE: 0.2, "mbg_nbd": 0.1}, FITS),
-        "expected_purchases",
+        "expected_purchase_days",
         "rmse",
     )
     assert (choice.winner, choice.published) == ("mbg_nbd", HIATUS_RULE)
@@ -49,7 +49,7 @@ def test_a_rule_that_learns_nothing_and_does_better_is_named() -> None:
     earlier = {HIATUS_RULE: 0.1, "mbg_nbd": 0.3}
     choice = score_choice.choose(
         contest(earlier, earlier | {"last_period_repeats": 1.0}, FITS),
-        "expected_purchases",
+        "expected_purchase_days",
         "rmse",
     )
     assert choice.published == "mbg_nbd"
@@ -58,7 +58,7 @@ def test_a_rule_that_learns_nothing_and_does_better_is_named() -> None:
 
 def test_a_tie_is_not_worse_and_publishes() -> None:
     sharp = {HIATUS_RULE: 0.2, "nbd": 0.2}
-    choice = score_choice.choose(contest(sharp, sharp, FITS), "expected_purchases", "rmse")
+    choice = score_choice.choose(contest(sharp, sharp, FITS), "expected_purchase_days", "rmse")
     assert choice.published == "nbd"
 
 
@@ -73,7 +73,7 @@ def test_a_model_that_does_not_hold_is_no_candidate(fit: Fit, words: str) -> Non
     fits = {"nbd": fitted("nbd", -1000), "mbg_nbd": fit}
     assert words in refusal("mbg_nbd", fits)
     sharp = {HIATUS_RULE: 0.1, "mbg_nbd": 0.9, "nbd": 0.2}
-    choice = score_choice.choose(contest(sharp, sharp, fits), "expected_purchases", "rmse")
+    choice = score_choice.choose(contest(sharp, sharp, fits), "expected_purchase_days", "rmse")
     assert choice.winner == "nbd"
 
 
@@ -84,13 +84,13 @@ def test_a_winner_that_does_not_hold_today_publishes_nothing() -> None:
     today = CurrentFits(
         snapshot(), np.ones(600), fits | {"pareto_nbd": fits["mbg_nbd"]}, order_values, None
     )
-    choice = score_choice.make_choices(contest(sharp, sharp, FITS), today)["expected_purchases"]
+    choice = score_choice.make_choices(contest(sharp, sharp, FITS), today)["expected_purchase_days"]
     assert (choice.winner, choice.published) == ("mbg_nbd", None)
     assert choice.reason.startswith("today: drop-out is not identified")
 
 
 def test_without_a_cutoff_nothing_is_published() -> None:
-    choice = score_choice.choose({}, "expected_purchases", "rmse")
+    choice = score_choice.choose({}, "expected_purchase_days", "rmse")
     assert choice.published is None
     assert "too little data" in choice.reason
 

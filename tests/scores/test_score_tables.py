@@ -14,7 +14,7 @@ def test_tiers_are_those_of_the_models_and_not_worked_out_again(tmp_path: Path) 
     with duckdb.connect(str(file)) as connection:
         for table in ("int_score_tests", "int_purchase_histories"):
             connection.execute(
-                f"update intermediate.{table} set value_tier = 'middle' "
+                f"update intermediate.{table} set value_tier = 'medium' "
                 "where customer_id < 'C000030'"
             )
         sampled, _ = score_tables.read_sample(connection)

@@ -24,8 +24,8 @@ def test_published_rules_learn_from_what_followed_the_last_cutoff(publisher: str
     tests = make_tests(past({30: 10, 90: 1}), Limits(buyers=1000))
     today = CurrentFits.fit(snapshot(), np.ones(600), Limits(buyers=1000))
     choices = {name: Choice(None, None, "") for name in CANDIDATES}
-    choices["expected_purchases"] = Choice("nbd", HIATUS_RULE, "")
-    choices["return_probability_90d"] = Choice(publisher, publisher, "")
+    choices["expected_purchase_days"] = Choice("nbd", HIATUS_RULE, "")
+    choices["repurchase_probability_90d"] = Choice(publisher, publisher, "")
     scorer = make_scorer(0.10, 0.25, tests, today, choices)
     assert scorer.return_forecast.counts == pytest.approx(1)
     assert {days: rule.counts.tolist() for days, rule in scorer.count_rules.items()} == {
@@ -42,7 +42,7 @@ def test_the_published_table_gives_every_tier_its_own_cell_in_every_batch() -> N
     batch = Snapshot(
         **{name: getattr(customers, name)[is_low] for name in Snapshot.__dataclass_fields__}
     )
-    score = "return_probability_90d"
+    score = "repurchase_probability_90d"
     every = scorer.scores(customers, np.ones(len(customers)))[score]
     assert scorer.scores(batch, np.ones(len(batch)))[score].tolist() == every[is_low].tolist()
     raised = replace(batch, value_tier=np.full(len(batch), 2))
@@ -90,7 +90,7 @@ def test_draws_have_the_expected_value_as_their_mean(base) -> None:
     customers, mean_value = today_of(base)
     scorer = scorer_of(customers, mean_value)
     draws = scorer.draws(customers, mean_value, np.random.default_rng(3))
-    expected = scorer.scores(customers, mean_value)["lifetime_value_365d"].sum()
+    expected = scorer.scores(customers, mean_value)["clv_365d"].sum()
     totals = draws.sum(axis=0)
     # Parameters scatter around the fit, so the mean of the draws is near the value at the fit.
     assert totals.mean() == pytest.approx(
@@ -174,8 +174,8 @@ def test_rules_that_need_no_fit_publish_what_they_learnt() -> None:
     rule = rules.HiatusRule.learn(past)
     scorer = Scorer(0.10, 0.25, return_forecast=rule, count_rules={90: rule})
     scores = scorer.scores(customers, mean_value)
-    is_recent = (customers.hiatus_days <= 91).astype(int)
-    assert scores["return_probability_90d"].tolist() == rule.rates[is_recent].tolist()
-    assert scores["expected_purchases_90d"].tolist() == rule.counts[is_recent].tolist()
-    assert np.isnan(scores["expected_purchases_365d"]).all()
-    assert np.isnan(scores["lifetime_value_365d"]).all()
+    is_recent = (customers.days_since_last_purchase <= 91).astype(int)
+    assert scores["repurchase_probability_90d"].tolist() == rule.rates[is_recent].tolist()
+    assert scores["expected_purchase_days_90d"].tolist() == rule.counts[is_recent].tolist()
+    assert np.isnan(scores["expected_purchase_days_365d"]).all()
+    assert np.isnan(scores["clv_365d"]).all()

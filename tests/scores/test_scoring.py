@@ -56,16 +56,16 @@ def test_every_buyer_is_scored_and_what_is_published_is_complete(scored, base) -
         # A wait of more than ten years is no date; everything else is there for everybody.
         assert len(numbers) >= 9
         assert all(math.isfinite(value) for value in numbers.values())
-        assert row["expected_purchases_30d"] <= row["expected_purchases_90d"]
-        assert row["expected_purchases_90d"] <= row["expected_purchases_365d"]
-        assert row["lifetime_value_365d_low"] <= row["lifetime_value_365d_high"]
+        assert row["expected_purchase_days_30d"] <= row["expected_purchase_days_90d"]
+        assert row["expected_purchase_days_90d"] <= row["expected_purchase_days_365d"]
+        assert row["clv_365d_low"] <= row["clv_365d_high"]
 
 
 def test_lifetime_value_is_purchases_by_value_by_margin_discounted(scored) -> None:
     # Within a quarter the exact discount hardly differs from that of its middle.
     for row in scored[1]["customer_scores"]:
-        undiscounted = row["expected_purchases_365d"] * row["expected_order_value"] / 4
-        assert undiscounted * 1.1**-1 <= row["lifetime_value_365d"] <= undiscounted * 1.1**-0.12
+        undiscounted = row["expected_purchase_days_365d"] * row["expected_order_value"] / 4
+        assert undiscounted * 1.1**-1 <= row["clv_365d"] <= undiscounted * 1.1**-0.12
 
 
 def test_a_cancelled_order_is_worth_nothing_and_not_less(base, tmp_path: Path) -> None:
@@ -82,20 +82,17 @@ def test_a_cancelled_order_is_worth_nothing_and_not_less(base, tmp_path: Path) -
 
 def test_totals_of_groups_are_sums_of_their_customers(scored, base) -> None:
     tables = scored[1]
-    value = {row["customer_id"]: row["lifetime_value_365d"] for row in tables["customer_scores"]}
+    value = {row["customer_id"]: row["clv_365d"] for row in tables["customer_scores"]}
     totals = {(row["segment"], row["segment_value"]): row for row in tables["value_forecasts"]}
     assert totals["all", "all"]["customer_count"] == len(base)
-    assert totals["all", "all"]["lifetime_value_365d"] == pytest.approx(sum(value.values()))
+    assert totals["all", "all"]["clv_365d"] == pytest.approx(sum(value.values()))
     high = [value[customer.customer_id] for customer in base[::2]]
     assert totals["value_tier", "high"]["customer_count"] == len(high)
-    assert totals["value_tier", "high"]["lifetime_value_365d"] == pytest.approx(sum(high))
+    assert totals["value_tier", "high"]["clv_365d"] == pytest.approx(sum(high))
     # Not everybody is unlucky at once: the interval of all is narrower than the summed ones.
-    summed = sum(
-        row["lifetime_value_365d_high"] - row["lifetime_value_365d_low"]
-        for row in tables["customer_scores"]
-    )
+    summed = sum(row["clv_365d_high"] - row["clv_365d_low"] for row in tables["customer_scores"])
     everybody = totals["all", "all"]
-    width = everybody["lifetime_value_365d_high"] - everybody["lifetime_value_365d_low"]
+    width = everybody["clv_365d_high"] - everybody["clv_365d_low"]
     assert 0 < width < summed / 3
 
 
@@ -166,7 +163,7 @@ def test_degenerate_data_get_a_reason_and_no_number_that_is_none(name: str, tmp_
     assert all(choice.reason for choice in choices.values())
     assert len(tables["customer_scores"]) == len(customers)
     for row in tables["customer_scores"]:
-        if row["lifetime_value_365d"] is None:
+        if row["clv_365d"] is None:
             assert row["note"]
     if "limit" not in name and name not in ("all amounts zero", "one enormous buyer"):
         assert all(choice.published is None for choice in choices.values())
@@ -174,13 +171,15 @@ def test_degenerate_data_get_a_reason_and_no_number_that_is_none(name: str, tmp_
     if name == "all amounts zero":
         assert choices["expected_order_value"].published is None
         assert choices["expected_order_value"].reason == "no repeat purchase has a value"
-        assert choices["expected_purchases"].published
+        assert choices["expected_purchase_days"].published
 
 
 def test_the_note_names_what_is_missing_and_what_the_plain_rule_leaves_out() -> None:
     model, rule, nothing = (
         Choice("mbg_nbd", published, "why") for published in ("mbg_nbd", HIATUS_RULE, None)
     )
-    assert scoring._note({"expected_purchases": model, "return_probability_90d": rule}) is None
-    note = scoring._note({"expected_purchases": rule, "probability_alive": nothing})
-    assert note.startswith("no probability_alive: why; no lifetime_value_365d")
+    assert (
+        scoring._note({"expected_purchase_days": model, "repurchase_probability_90d": rule}) is None
+    )
+    note = scoring._note({"expected_purchase_days": rule, "probability_alive": nothing})
+    assert note.startswith("no probability_alive: why; no clv_365d")

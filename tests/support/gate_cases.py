@@ -37,7 +37,7 @@ RELEASE_SUBJECTS = {
         "customer_rfm",
         "customer_values",
         "rfm_groups",
-        "tier_versions",
+        "value_tier_versions",
         "value_tier_movements",
     },
 }

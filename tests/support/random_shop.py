@@ -169,13 +169,13 @@ class Tiers:
     measure: str = "revenue"
     method: str = "share"
     high: str = "0.20"
-    middle: str = "0.50"
+    medium: str = "0.50"
     valid_from: date = date.min
 
     def declared(self) -> dict[str, Any]:
         """Return it as it stands in a source's file."""
         entry = {"measure": self.measure, "method": self.method}
-        entry |= {"high": float(self.high), "middle": float(self.middle)}
+        entry |= {"high": float(self.high), "medium": float(self.medium)}
         if self.valid_from > date.min:
             entry["valid_from"] = self.valid_from.isoformat()
         return entry
@@ -221,7 +221,7 @@ class World:
                     "client_purchase_days": self.client,
                     "decline_share": self.decline,
                     "return_share_rise": self.return_rise,
-                    "alert_lift": self.lift,
+                    "minimum_alert_lift": self.lift,
                 }
             ),
         )

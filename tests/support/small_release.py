@@ -50,16 +50,16 @@ select
     *, false as is_published, 'words' as reason, 0 as customer_count, 0 as repeat_customer_count,
     date '2024-03-31' as data_to
 from (values
-    ('return_probability_90d', 'mbg_nbd'), ('return_probability_90d', 'hiatus_rule'),
-    ('expected_purchases', 'mbg_nbd'), ('probability_alive', 'mbg_nbd'),
+    ('repurchase_probability_90d', 'mbg_nbd'), ('repurchase_probability_90d', 'hiatus_rule'),
+    ('expected_purchase_days', 'mbg_nbd'), ('probability_alive', 'mbg_nbd'),
     ('expected_order_value', 'gamma_gamma')
 ) as candidates(score, model);
-insert into tier_versions by name
+insert into value_tier_versions by name
 select
     1 as version, *, date '0001-01-01' as valid_from, true as is_in_force, 'revenue' as measure,
     'share' as method, 0 as customer_count, 0 as value_at_stake, 0 as margin_at_stake,
     'USD' as currency, 'words' as label, '话' as label_zh
-from (values ('high', 1, .2), ('middle', 2, .5), ('low', 3, null))
+from (values ('high', 1, .2), ('medium', 2, .5), ('low', 3, null))
     as tiers(value_tier, tier_order, boundary);
 insert into spend_comparisons by name
 select
@@ -86,7 +86,7 @@ PUBLISHED = """
 insert into customers by name
 select
     * exclude (value), 'USD' as currency, value as net_revenue,
-    value as net_revenue_trailing_365d, value as value_at_stake, times_regained > 0 as is_won_back,
+    value as net_revenue_trailing_365d, value as value_at_stake, times_regained > 0 as is_regained,
     case when last_purchase_on is not null then 10 end as expected_gap_days,
     case when last_purchase_on is not null then 30 end as lost_threshold_days
 from (values
@@ -96,15 +96,15 @@ from (values
     ('b', '2024-02-10', '2024-02-10', '2024-03-20', 2, 11, 30, 'high',
         'alarm', 'alarm_over_own_rhythm', 'repeat', 'repeat_purchase_days',
         'bought', 'bought_purchase_days', null, 20, 1, 1),
-    ('c', '2024-03-25', '2024-03-25', '2024-03-25', 1, 6, 20, 'middle',
+    ('c', '2024-03-25', '2024-03-25', '2024-03-25', 1, 6, 20, 'medium',
         'new', 'new_first_purchase', 'first_time', 'first_time_one_purchase_day',
         'bought', 'bought_purchase_days', null, 25, 0, 0),
     ('p', null, null, null, 0, null, 0, null,
         'prospect', 'prospect_never_bought', 'suspect', 'suspect_no_interaction',
         'never_contacted', 'never_contacted_yet', null, null, 0, 0)
 ) as rows(
-    customer_id, known_on, first_purchase_on, last_purchase_on, purchase_day_count, hiatus_days,
-    value, value_tier, lifecycle_stage, rule_id, loyalty_stage, loyalty_rule_id, contact_class,
+    customer_id, known_on, first_purchase_on, last_purchase_on, purchase_day_count, days_since_last_purchase,
+    value, value_tier, lifecycle_stage, lifecycle_rule_id, loyalty_stage, loyalty_rule_id, contact_stage,
     contact_rule_id, lost_on, days_until_lost, times_lost, times_regained
 );
 insert into customer_values by name
@@ -120,9 +120,9 @@ from (
         unnest([1, 2, 3, 4]) as period_order
     from customers
 );
-update tier_versions set customer_count = 1,
-    value_at_stake = case value_tier when 'high' then 30 when 'middle' then 20 else 10 end,
-    cutoff_amount = case value_tier when 'high' then 30 when 'middle' then 20 end;
+update value_tier_versions set customer_count = 1,
+    value_at_stake = case value_tier when 'high' then 30 when 'medium' then 20 else 10 end,
+    cutoff_amount = case value_tier when 'high' then 30 when 'medium' then 20 end;
 insert into value_tier_movements by name
 select *, 1 as customer_count, 'USD' as currency, true as is_complete_month
 from (values
@@ -131,7 +131,7 @@ from (values
     ('2024-02-01', 'none', 'high', 12.5),
     ('2024-03-01', 'low', 'low', 10),
     ('2024-03-01', 'high', 'high', 30),
-    ('2024-03-01', 'none', 'middle', 20)
+    ('2024-03-01', 'none', 'medium', 20)
 ) as movements(month, from_tier, to_tier, value_at_stake);
 insert into customer_rfm by name
 select
@@ -141,36 +141,36 @@ from (values
     ('b', 11, 2, 30, 2, 4, 4, 4, 'at_risk'),
     ('c', 6, 1, 20, 4, 1, 2, 2, 'potential_loyalists')
 ) as scored(
-    customer_id, recency_days, frequency, monetary, recency_score, frequency_score,
+    customer_id, days_since_last_purchase, frequency, monetary, recency_score, frequency_score,
     monetary_score, fm_score, rfm_group
 );
 insert into customer_stage_history by name
 select
     customer_id, axis, stage, rule_id, valid_from::date as valid_from, valid_to::date as valid_to,
-    valid_to = '2024-03-31' as is_current, value_at_stake, 'USD' as currency
+    valid_to = '2024-03-31' as is_current
 from (values
-    ('a', 'bought_purchase_days', '2024-01-05', '2024-03-31', 10),
-    ('a', 'new_first_purchase', '2024-01-05', '2024-01-15', 10),
-    ('a', 'vulnerable_no_rhythm', '2024-01-16', '2024-01-25', 10),
-    ('a', 'alarm_over_two_thirds', '2024-01-26', '2024-02-04', 10),
-    ('a', 'lost_over_threshold', '2024-02-05', '2024-03-31', 10),
-    ('a', 'first_time_one_purchase_day', '2024-01-05', '2024-03-31', 10),
-    ('b', 'bought_purchase_days', '2024-02-10', '2024-03-31', 12.5),
-    ('b', 'new_first_purchase', '2024-02-10', '2024-02-20', 12.5),
-    ('b', 'vulnerable_no_rhythm', '2024-02-21', '2024-03-01', 12.5),
-    ('b', 'alarm_over_two_thirds', '2024-03-02', '2024-03-11', 12.5),
-    ('b', 'lost_over_threshold', '2024-03-12', '2024-03-19', 12.5),
-    ('b', 'vulnerable_no_rhythm', '2024-03-20', '2024-03-30', 30),
-    ('b', 'alarm_over_own_rhythm', '2024-03-31', '2024-03-31', 30),
-    ('b', 'first_time_one_purchase_day', '2024-02-10', '2024-03-19', 12.5),
-    ('b', 'repeat_purchase_days', '2024-03-20', '2024-03-31', 30),
-    ('c', 'bought_purchase_days', '2024-03-25', '2024-03-31', 20),
-    ('c', 'new_first_purchase', '2024-03-25', '2024-03-31', 20),
-    ('c', 'first_time_one_purchase_day', '2024-03-25', '2024-03-31', 20),
-    ('p', 'never_contacted_yet', '2024-01-01', '2024-03-31', 0),
-    ('p', 'prospect_never_bought', '2024-01-01', '2024-03-31', 0),
-    ('p', 'suspect_no_interaction', '2024-01-01', '2024-03-31', 0)
-) as intervals(customer_id, rule_id, valid_from, valid_to, value_at_stake)
+    ('a', 'bought_purchase_days', '2024-01-05', '2024-03-31'),
+    ('a', 'new_first_purchase', '2024-01-05', '2024-01-15'),
+    ('a', 'vulnerable_no_rhythm', '2024-01-16', '2024-01-25'),
+    ('a', 'alarm_over_two_thirds', '2024-01-26', '2024-02-04'),
+    ('a', 'lost_over_threshold', '2024-02-05', '2024-03-31'),
+    ('a', 'first_time_one_purchase_day', '2024-01-05', '2024-03-31'),
+    ('b', 'bought_purchase_days', '2024-02-10', '2024-03-31'),
+    ('b', 'new_first_purchase', '2024-02-10', '2024-02-20'),
+    ('b', 'vulnerable_no_rhythm', '2024-02-21', '2024-03-01'),
+    ('b', 'alarm_over_two_thirds', '2024-03-02', '2024-03-11'),
+    ('b', 'lost_over_threshold', '2024-03-12', '2024-03-19'),
+    ('b', 'vulnerable_no_rhythm', '2024-03-20', '2024-03-30'),
+    ('b', 'alarm_over_own_rhythm', '2024-03-31', '2024-03-31'),
+    ('b', 'first_time_one_purchase_day', '2024-02-10', '2024-03-19'),
+    ('b', 'repeat_purchase_days', '2024-03-20', '2024-03-31'),
+    ('c', 'bought_purchase_days', '2024-03-25', '2024-03-31'),
+    ('c', 'new_first_purchase', '2024-03-25', '2024-03-31'),
+    ('c', 'first_time_one_purchase_day', '2024-03-25', '2024-03-31'),
+    ('p', 'never_contacted_yet', '2024-01-01', '2024-03-31'),
+    ('p', 'prospect_never_bought', '2024-01-01', '2024-03-31'),
+    ('p', 'suspect_no_interaction', '2024-01-01', '2024-03-31')
+) as intervals(customer_id, rule_id, valid_from, valid_to)
 join stage_rules using (rule_id)
 order by customer_id, axis, valid_from;
 insert into stage_transitions by name
@@ -187,10 +187,10 @@ from (values
     ('2024-02-01', 'loyalty_stage', 'unknown', 'first_time'),
     ('2024-03-01', 'loyalty_stage', 'first_time', 'repeat'),
     ('2024-03-01', 'loyalty_stage', 'unknown', 'first_time'),
-    ('2024-01-01', 'contact_class', 'unknown', 'never_contacted'),
-    ('2024-01-01', 'contact_class', 'unknown', 'bought'),
-    ('2024-02-01', 'contact_class', 'unknown', 'bought'),
-    ('2024-03-01', 'contact_class', 'unknown', 'bought')
+    ('2024-01-01', 'contact_stage', 'unknown', 'never_contacted'),
+    ('2024-01-01', 'contact_stage', 'unknown', 'bought'),
+    ('2024-02-01', 'contact_stage', 'unknown', 'bought'),
+    ('2024-03-01', 'contact_stage', 'unknown', 'bought')
 ) as moves(month, axis, from_stage, to_stage);
 insert into alerts values
     ('a', 'overdue', 'days of silence, against the expected gap', 10, 21, 20, 'up',
@@ -211,16 +211,16 @@ insert into lost_episodes values
 insert into lost_customers_by_month by name
 select
     *, 'USD' as currency,
-    case when lost_month = '2024-02-01' then 0 end as recovered_within_30d_count
+    case when lost_month = '2024-02-01' then 0 end as regained_within_30d_count
 from (values
     ('2024-02-01'::date, 'high', 0, 0, 0),
-    ('2024-02-01', 'middle', 0, 0, 0),
+    ('2024-02-01', 'medium', 0, 0, 0),
     ('2024-02-01', 'low', 1, 10, 0),
     ('2024-03-01', 'high', 1, 12.5, 1),
-    ('2024-03-01', 'middle', 0, 0, 0),
+    ('2024-03-01', 'medium', 0, 0, 0),
     ('2024-03-01', 'low', 0, 0, 0)
 ) as losses(
-    lost_month, value_tier, lost_customer_count, value_at_stake, recovered_customer_count
+    lost_month, value_tier, lost_customer_count, value_at_stake, regained_customer_count
 );
 insert into churn_rates by name
 select
@@ -245,7 +245,7 @@ from (values
     ('fixed_60', '2024-03-01', 'acquisition_year', '2024', 2, 1, 10)
 ) as rates(
     definition_id, month, segment, segment_value, base_customer_count, lost_customer_count,
-    lost_value
+    value_at_stake
 );
 insert into churn_definition_backtest by name
 select *, '2024-01-01' as cutoff_on, 90 as horizon_days, 10 as customer_count, 6 as gone_count
@@ -311,7 +311,7 @@ from (values
     ('c', 6, 100, 1, 66.67, 20, 66.67),
     ('p', null, 0, 0, 0, 0, 0)
 ) as powers(
-    customer_id, hiatus_days, purchase_recency_score, purchase_days_trailing_365d,
+    customer_id, days_since_last_purchase, purchase_recency_score, purchase_days_trailing_365d,
     purchase_frequency_score, net_revenue_trailing_365d, purchase_monetary_score
 );
 update driver_correlations
@@ -335,20 +335,20 @@ update score_versions set
 where model <> 'hiatus_rule';
 insert into customer_scores by name
 select
-    customer_id, .5 as probability_alive, .4 as return_probability_90d,
-    .1 as expected_purchases_30d, .2 as expected_purchases_90d, .8 as expected_purchases_365d,
+    customer_id, .5 as probability_alive, .4 as repurchase_probability_90d,
+    .1 as expected_purchase_days_30d, .2 as expected_purchase_days_90d, .8 as expected_purchase_days_365d,
     date '2024-05-01' as expected_next_purchase_on, 10 as expected_order_value,
-    2.4 as lifetime_value_365d, 0 as lifetime_value_365d_low, 9 as lifetime_value_365d_high,
+    2.4 as clv_365d, 0 as clv_365d_low, 9 as clv_365d_high,
     .6 * value_at_stake as revenue_at_risk, 'USD' as currency
 from customers
 where purchase_day_count > 0;
 insert into value_forecasts by name
 select
     segment, value as segment_value, if(value = 'all', 3, 1) as customer_count, 'USD' as currency,
-    2.4 * customer_count as lifetime_value_365d, 0 as lifetime_value_365d_low,
-    9 * customer_count as lifetime_value_365d_high
+    2.4 * customer_count as clv_365d, 0 as clv_365d_low,
+    9 * customer_count as clv_365d_high
 from (values
-    ('all', 'all'), ('value_tier', 'high'), ('value_tier', 'middle'), ('value_tier', 'low'),
+    ('all', 'all'), ('value_tier', 'high'), ('value_tier', 'medium'), ('value_tier', 'low'),
     ('lifecycle_stage', 'lost'), ('lifecycle_stage', 'alarm'), ('lifecycle_stage', 'new'),
     ('acquisition_month', '2024-01-01'), ('acquisition_month', '2024-02-01'),
     ('acquisition_month', '2024-03-01')
@@ -356,12 +356,12 @@ from (values
 insert into model_quality by name
 select
     *, 90 as horizon_days, date '2024-01-01' as cutoff_on, 'judging' as purpose,
-    2 as customer_count, 2 as actual_count, 1 as returned_count
+    2 as customer_count, 2 as actual_count, 1 as repurchased_count
 from (values
     ('mbg_nbd', 1.5, -.25, .5, .6, 1.2, .2, .8, -.05, -.1, -.01, -.1, -.2, -.05),
     ('hiatus_rule', 2, 0, .6, .7, 1, .25, .7, 0, 0, 0, 0, 0, 0)
 ) as measures(
-    model, predicted_count, bias, mae, rmse, predicted_returned_count, brier, auc,
+    model, predicted_count, bias, mae, rmse, predicted_repurchased_count, brier, auc,
     brier_difference, brier_difference_low, brier_difference_high,
     rmse_difference, rmse_difference_low, rmse_difference_high
 );

@@ -109,7 +109,7 @@ def test_over_midnight_and_an_edit_every_step_has_the_same_answers(
     assert load_source(paths).settings_fingerprint() != over_midnight.settings_as_started
 
     manifest = json.loads((paths.current / "manifest.json").read_text())
-    assert manifest["as_of"] == str(PAST)
+    assert manifest["as_of_date"] == str(PAST)
     assert manifest["currency"] == "EUR"
     assert manifest["settings_fingerprint"] == over_midnight.settings_as_started
     # What the day that has begun brought already is no answer to how far the data reach.
@@ -127,8 +127,8 @@ def test_over_midnight_and_an_edit_every_step_has_the_same_answers(
             "load": "select max(ordered_on) - 1 from raw.load_days",
             "limits": "select as_of_date from audit.limits",
             "today": "select today - 1 from audit.limits",
-            "models": "select distinct last_purchase_on + cast(hiatus_days as integer) "
-            "from marts.customers where hiatus_days is not null",
+            "models": "select distinct last_purchase_on + cast(days_since_last_purchase as integer) "
+            "from marts.customers where days_since_last_purchase is not null",
             "scores": "select distinct data_to from scores.score_versions",
             "release": "select as_of_date from published.releases",
         }
@@ -150,7 +150,7 @@ def test_a_past_date_is_kept_but_not_current(past: SourcePaths, tmp_path: Path) 
     data_dir = copy_data(past.data_dir, tmp_path / "data")
     again = winback(*RUN, "--as-of", PAST, data_dir=data_dir)
     assert "kept, not current" in again.output
-    made = winback(*RUN, "--as-of", PAST, "--publish", data_dir=data_dir)
+    made = winback(*RUN, "--as-of", PAST, "--make-current", data_dir=data_dir)
     assert made.code == 0, made.messages
     assert current_release(shop_paths(data_dir)).as_of == PAST
     # A plain run returns to the newest release, which is still there.
@@ -182,7 +182,7 @@ def test_back_and_forth_between_releases(past: SourcePaths, tmp_path: Path) -> N
     data_dir = copy_data(past.data_dir, tmp_path / "data")
     paths = shop_paths(data_dir)
     newest, older = (release_of(paths, day) for day in (date(2024, 3, 31), PAST))
-    winback(*RUN, "--as-of", PAST, "--publish", data_dir=data_dir)
+    winback(*RUN, "--as-of", PAST, "--make-current", data_dir=data_dir)
     assert current_release(paths).release_id == older
 
     back = winback("rollback", "--source", SHOP, data_dir=data_dir)
@@ -205,12 +205,12 @@ def test_what_was_rolled_back_is_not_published_again_by_itself(
     paths = shop_paths(data_dir)
     newest, older = (release_of(paths, day) for day in (date(2024, 3, 31), PAST))
     # The past one was published later, so leaving the newest for it is no rollback: leave the past.
-    winback(*RUN, "--as-of", PAST, "--publish", data_dir=data_dir)
+    winback(*RUN, "--as-of", PAST, "--make-current", data_dir=data_dir)
     assert winback("rollback", newest, "--source", SHOP, data_dir=data_dir).code == 0
     unchanged = winback(*RUN, "--as-of", PAST, data_dir=data_dir)
     assert unchanged.code == 0
     assert "was rolled back from" in unchanged.messages
     assert current_release(paths).release_id == newest
-    wanted = winback(*RUN, "--as-of", PAST, "--publish", data_dir=data_dir)
+    wanted = winback(*RUN, "--as-of", PAST, "--make-current", data_dir=data_dir)
     assert wanted.code == 0, wanted.messages
     assert current_release(paths).release_id == older

@@ -23,15 +23,15 @@ from dagster_project.warehouse import connect
 
 pytestmark = pytest.mark.timeout(900)
 AXES = {
-    "lifecycle_stage": ("lifecycle_stage", "rule_id"),
+    "lifecycle_stage": ("lifecycle_stage", "lifecycle_rule_id"),
     "loyalty_stage": ("loyalty_stage", "loyalty_rule_id"),
-    "contact_class": ("contact_class", "contact_rule_id"),
+    "contact_stage": ("contact_stage", "contact_rule_id"),
 }
 # A replay takes seconds, so a run of all tests does few. WINBACK_REPLAY_DATES=20 does more.
 REPLAY_DATES = int(os.environ.get("WINBACK_REPLAY_DATES", "2"))
 # Alerts prove themselves on none of these sources. This low a bar makes those of a grocer alarming,
 # so that what had been learnt of alerts by a past day is replayed too.
-OVERRIDES = {"completejourney": {"alert_lift": "0.10"}}
+OVERRIDES = {"completejourney": {"minimum_alert_lift": "0.10"}}
 # The steps that no as-of date changes.
 AS_LOADED = ("--exclude", "int_customer_days", "path:models/staging", "resource_type:seed")
 
@@ -201,7 +201,7 @@ def test_a_customer_is_lost_on_the_day_after_the_last_allowed_one(
     for number in (30, 31):
         dbt("build", DAY_0 + timedelta(days=number), "--select", "+customers", *no_tests)
         for customer, *row in warehouse.rows(
-            "select customer_id, last_purchase_on, hiatus_days, lifecycle_stage, lost_on, "
+            "select customer_id, last_purchase_on, days_since_last_purchase, lifecycle_stage, lost_on, "
             "days_until_lost from marts.customers"
         ):
             found[customer, number] = tuple(row)

@@ -142,7 +142,7 @@ def test_quality_is_that_of_the_raw_file(
     exact = {
         "customer_count": 2357,
         "actual_count": counts.sum(),
-        "returned_count": came.sum(),
+        "repurchased_count": came.sum(),
         "bias": forecast.sum() / counts.sum() - 1,
         "mae": np.abs(error).mean(),
         "rmse": math.sqrt((error**2).mean()),
@@ -151,7 +151,7 @@ def test_quality_is_that_of_the_raw_file(
     }
     assert {name: row[name] for name in exact} == pytest.approx(exact, abs=2e-6)
     assert row["predicted_count"] == pytest.approx(forecast.sum(), abs=0.006)
-    assert row["predicted_returned_count"] == pytest.approx(chance.sum(), abs=1e-4)
+    assert row["predicted_repurchased_count"] == pytest.approx(chance.sum(), abs=1e-4)
 
 
 def test_calibration_holds_everybody_and_adds_up(published: duckdb.DuckDBPyConnection) -> None:
@@ -159,7 +159,7 @@ def test_calibration_holds_everybody_and_adds_up(published: duckdb.DuckDBPyConne
         published,
         """
         select
-            quality.customer_count, quality.returned_count, quality.predicted_returned_count,
+            quality.customer_count, quality.repurchased_count, quality.predicted_repurchased_count,
             sum(tenth.customer_count) as calibrated_count,
             sum(tenth.customer_count * tenth.actual_rate) as actual,
             sum(tenth.customer_count * tenth.predicted_rate) as predicted
@@ -173,8 +173,8 @@ def test_calibration_holds_everybody_and_adds_up(published: duckdb.DuckDBPyConne
     assert len(found) == count == 32
     for row in found:
         assert row["calibrated_count"] == row["customer_count"]
-        assert row["actual"] == pytest.approx(row["returned_count"], abs=0.01)
-        assert row["predicted"] == pytest.approx(row["predicted_returned_count"], abs=0.01)
+        assert row["actual"] == pytest.approx(row["repurchased_count"], abs=0.01)
+        assert row["predicted"] == pytest.approx(row["predicted_repurchased_count"], abs=0.01)
 
 
 def test_the_plain_rule_splits_customers_as_the_raw_file_does(
@@ -196,11 +196,11 @@ def test_what_is_published_won_and_beat_the_plain_rule(
 ) -> None:
     winners = {
         row["score"]: row["model"]
-        for row in rows(published, "select * from score_versions where is_published")
+        for row in rows(published, "select * from score_versions where is_chosen")
     }
     assert winners == {
-        "return_probability_90d": "mbg_nbd",
-        "expected_purchases": "pareto_nbd",
+        "repurchase_probability_90d": "mbg_nbd",
+        "expected_purchase_days": "pareto_nbd",
         "probability_alive": "mbg_nbd",
         "expected_order_value": "gamma_gamma",
     }
@@ -208,7 +208,10 @@ def test_what_is_published_won_and_beat_the_plain_rule(
         (row["purpose"], row["model"]): row
         for row in rows(published, f"select * from model_quality where horizon_days = {HORIZON}")
     }
-    for score, measure in (("return_probability_90d", "brier"), ("expected_purchases", "rmse")):
+    for score, measure in (
+        ("repurchase_probability_90d", "brier"),
+        ("expected_purchase_days", "rmse"),
+    ):
         candidates = {"nbd", "bg_nbd", "mbg_nbd", "pareto_nbd"}
         if measure == "brier":
             candidates.add("empirical_table")
@@ -254,8 +257,8 @@ def mean_of_repeats(buyer: Buyer) -> float:
 def test_scores_of_ten_customers_are_those_of_the_formulas(
     published: duckdb.DuckDBPyConnection, buyers: list[Buyer]
 ) -> None:
-    mbg = MbgNbd(*fitted(published, "return_probability_90d", "mbg_nbd")[0])
-    pareto = ParetoNbd(*fitted(published, "expected_purchases", "pareto_nbd")[0])
+    mbg = MbgNbd(*fitted(published, "repurchase_probability_90d", "mbg_nbd")[0])
+    pareto = ParetoNbd(*fitted(published, "expected_purchase_days", "pareto_nbd")[0])
     worth = GammaGamma(*fitted(published, "expected_order_value", "gamma_gamma")[0])
     scores = {row["customer_id"]: row for row in rows(published, "select * from customer_scores")}
     assert scores.keys() == {one.customer_id for one in buyers}
@@ -276,9 +279,9 @@ def test_scores_of_ten_customers_are_those_of_the_formulas(
         assert found["expected_next_purchase_on"] == END + timedelta(days=wait)
         exact = {
             "probability_alive": mbg.alive(*history),
-            "return_probability_90d": returns,
+            "repurchase_probability_90d": returns,
             **{
-                f"expected_purchases_{days}d": pareto.purchases(*history, days / 7)
+                f"expected_purchase_days_{days}d": pareto.purchases(*history, days / 7)
                 for days in (30, 90, 365)
             },
         }
@@ -286,11 +289,11 @@ def test_scores_of_ten_customers_are_those_of_the_formulas(
         # The source's margin is 30% of sales.
         money = {
             "expected_order_value": value,
-            "lifetime_value_365d": discounted * value * 0.3,
+            "clv_365d": discounted * value * 0.3,
             "revenue_at_risk": sum(year) * (1 - returns),
         }
         assert {name: found[name] for name in money} == pytest.approx(money, abs=0.0051)
-        assert found["lifetime_value_365d_low"] <= found["lifetime_value_365d_high"]
+        assert found["clv_365d_low"] <= found["clv_365d_high"]
 
 
 def test_whoever_bought_once_may_still_be_a_customer(
@@ -325,7 +328,7 @@ def test_nobody_is_called_alive_where_drop_out_is_not_identified(
             f"and cutoff_on = date '2011-09-10' and {leaving}",
         )
         scores = rows(connection, "select probability_alive, note from customer_scores")
-        published = rows(connection, "select score, model from score_versions where is_published")
+        published = rows(connection, "select score, model from score_versions where is_chosen")
     assert {row["data_to"] for row in today} == {date(2011, 12, 9)}
     for fits in (today, judged):
         assert {row["model"] for row in fits} == {"bg_nbd", "mbg_nbd", "pareto_nbd"}
@@ -336,8 +339,8 @@ def test_nobody_is_called_alive_where_drop_out_is_not_identified(
     (note,) = {row["note"] for row in scores}
     assert note.startswith("no probability_alive: drop-out is not identified")
     assert {(row["score"], row["model"]) for row in published} == {
-        ("return_probability_90d", "nbd"),
-        ("expected_purchases", "nbd"),
+        ("repurchase_probability_90d", "nbd"),
+        ("expected_purchase_days", "nbd"),
         ("expected_order_value", "gamma_gamma"),
     }
 

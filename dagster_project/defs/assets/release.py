@@ -138,7 +138,7 @@ def release_assets(source: Source) -> list[dg.AssetsDefinition]:
                 f"release {release.release_id} is kept but not current: {reason}. To make "
                 f"it current, start the job `daily` again with `as_of: '{release.as_of}'` and "
                 "`make_current: true` below `resources: source_run: config:` in its Launchpad, or "
-                f"`winback run --as-of {release.as_of} --publish`."
+                f"`winback run --as-of {release.as_of} --make-current`."
             )
         return dg.MaterializeResult(
             metadata={

@@ -63,7 +63,7 @@ class Model(ABC):
         alive = self.probability_alive(parameters, repeat_count, last_at, observed)
         return alive * self.expected_if_alive(parameters, repeat_count, observed, horizon)
 
-    def return_probability(
+    def repurchase_probability(
         self,
         parameters: Parameters,
         repeat_count: np.ndarray,

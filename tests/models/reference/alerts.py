@@ -50,8 +50,8 @@ def earlier_and_recent(
     life: Life, number: int, measure: Callable[[Life, date, date], Fraction]
 ) -> tuple[Fraction, Fraction]:
     """Return a measure of the days after the first purchase day, and of the last two cycles."""
-    first, middle, last = (life.bought[index] for index in (0, number - 3, number - 1))
-    return measure(life, first + ONE_DAY, middle), measure(life, middle + ONE_DAY, last)
+    first, medium, last = (life.bought[index] for index in (0, number - 3, number - 1))
+    return measure(life, first + ONE_DAY, medium), measure(life, medium + ONE_DAY, last)
 
 
 def revenue(life: Life, first: date, last: date) -> Fraction:
@@ -70,11 +70,11 @@ def line_count(life: Life, first: date, last: date) -> Fraction:
 def raw_signals(life: Life) -> Iterator[tuple[str, int, date, tuple[Fraction, Fraction, Fraction]]]:
     kept = 1 - Fraction(life.world.decline)
     for number in range(5, len(life.bought) + 1):
-        first, middle, day = (life.bought[index] for index in (0, number - 3, number - 1))
+        first, medium, day = (life.bought[index] for index in (0, number - 3, number - 1))
         for kind, measure in (("value_down", revenue), ("volume_down", quantity)):
             earlier, recent = earlier_and_recent(life, number, measure)
-            usual = 30 * earlier / (middle - first).days
-            seen = 30 * recent / (day - middle).days
+            usual = 30 * earlier / (medium - first).days
+            seen = 30 * recent / (day - medium).days
             if earlier > 0 and seen < kept * usual:
                 yield kind, number, day, (usual, seen, kept * usual)
         earlier, recent = earlier_and_recent(life, number, line_count)

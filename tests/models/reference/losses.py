@@ -42,7 +42,7 @@ def lost_customers_by_month(known: Known) -> list[tuple]:
     losses, rows = [loss for life in known.buyers for loss in life.losses], []
     first = min(month_of(loss.lost_on) for loss in losses)
     for month in (month for month in known.months if month >= first):
-        for tier in ("high", "middle", "low"):
+        for tier in ("high", "medium", "low"):
             found = [
                 loss
                 for loss in losses
@@ -61,7 +61,7 @@ def lost_customers_by_month(known: Known) -> list[tuple]:
 
 def winback_candidates(known: Known) -> list[tuple]:
     """Return rank and customer_id."""
-    tiers = ("high", "middle", "low")
+    tiers = ("high", "medium", "low")
     order = sorted(
         (tiers.index(row[-3]), -row[10], row[6], row[0])
         for row in customers(known)

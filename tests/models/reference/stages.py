@@ -67,7 +67,7 @@ def contact_rule(known: Known, life: Life, day: date) -> str:
 AXES = {
     "lifecycle_stage": lifecycle_rule,
     "loyalty_stage": loyalty_rule,
-    "contact_class": contact_rule,
+    "contact_stage": contact_rule,
 }
 
 
@@ -91,17 +91,16 @@ def customer_stage_history(known: Known) -> list[tuple]:
     for (customer, axis), days in ruled_days(known).items():
         for rule, run in groupby(days, key=lambda one: one[1]):
             held = [day for day, _ in run]
-            value = known.lives[customer].value_on(held[0])
             stage = RULES[rule]["stage"]
             is_current = held[-1] == known.world.as_of
-            dates = held[0], held[-1], is_current
-            rows.append((customer, axis, stage, rule, *dates, value, "EUR"))
+            rows.append((customer, axis, stage, rule, held[0], held[-1], is_current))
     return rows
 
 
 def stage_transitions(known: Known) -> list[tuple]:
     last_value: dict[tuple, Decimal] = {}
-    for customer, axis, _, _, valid_from, _, _, value, _ in customer_stage_history(known):
+    for customer, axis, _, _, valid_from, *_ in customer_stage_history(known):
+        value = known.lives[customer].value_on(valid_from)
         last_value[customer, axis, month_of(valid_from)] = value
     count: Counter[tuple] = Counter()
     total: dict[tuple, Decimal] = defaultdict(Decimal)

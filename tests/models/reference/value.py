@@ -45,7 +45,7 @@ def customer_values(known: Known) -> list[tuple]:
     return rows
 
 
-def tier_versions(known: Known) -> list[tuple]:
+def value_tier_versions(known: Known) -> list[tuple]:
     as_of, rows = known.world.as_of, []
     for number, tiers in enumerate(known.world.tiers, 1):
         cutoffs = known.tier_cutoffs(tiers, as_of)
@@ -58,7 +58,7 @@ def tier_versions(known: Known) -> list[tuple]:
         for order, (tier, label, label_zh, boundary, cutoff) in enumerate(
             (
                 ("high", "High value", "高价值", Decimal(tiers.high), cutoffs[0]),
-                ("middle", "Middle value", "中价值", Decimal(tiers.middle), cutoffs[1]),
+                ("medium", "Middle value", "中价值", Decimal(tiers.medium), cutoffs[1]),
                 ("low", "Low value", "低价值", None, None),
             ),
             1,

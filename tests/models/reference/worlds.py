@@ -29,10 +29,10 @@ WORLDS = {
         return_rise="0.1",
         lift="1.5",
         tiers=(
-            Tiers(high="0.33", middle="0.75"),
-            Tiers("margin", high="0.25", middle="0.60", valid_from=date(2022, 12, 15)),
+            Tiers(high="0.33", medium="0.75"),
+            Tiers("margin", high="0.25", medium="0.60", valid_from=date(2022, 12, 15)),
             Tiers("margin", "cutoff", "20", "3.5", valid_from=date(2023, 8, 1)),
-            Tiers("expected_value", high="0.30", middle="0.65", valid_from=date(2023, 11, 1)),
+            Tiers("expected_value", high="0.30", medium="0.65", valid_from=date(2023, 11, 1)),
             Tiers("revenue", "cutoff", "50", "10", valid_from=date(2024, 3, 1)),
         ),
         seed=12,

@@ -30,11 +30,11 @@ class Worth:
 
 
 def least_values(tiers: Tiers, values: list[Decimal]) -> tuple[Decimal, Decimal] | None:
-    """Return the least values of high and middle, given those of all buyers."""
+    """Return the least values of high and medium, given those of all buyers."""
     if not values:
         return None
     if tiers.method == "cutoff":
-        return Decimal(tiers.high), Decimal(tiers.middle)
+        return Decimal(tiers.high), Decimal(tiers.medium)
     highest_first = sorted(values, reverse=True)
 
     def least(share: str) -> Decimal:
@@ -43,14 +43,14 @@ def least_values(tiers: Tiers, values: list[Decimal]) -> tuple[Decimal, Decimal]
         found = [v for v in highest_first if highest_first.index(v) < end]
         return max(found[-1], Decimal("0.01"))
 
-    return least(tiers.high), least(tiers.middle)
+    return least(tiers.high), least(tiers.medium)
 
 
 def tier_by(tiers: Tiers, worth: Worth, cutoffs: tuple[Decimal, Decimal]) -> str:
     value = measured(tiers, worth)
     if value >= cutoffs[0]:
         return "high"
-    return "middle" if value >= cutoffs[1] else "low"
+    return "medium" if value >= cutoffs[1] else "low"
 
 
 def measured(tiers: Tiers, worth: Worth) -> Decimal:

@@ -153,7 +153,7 @@ def test_degenerate_customers_give_finite_forecasts_or_a_reason(kind: str, model
             forecasts = (
                 MODELS[model].probability_alive(parameters, x, t, end),
                 MODELS[model].expected_purchases(parameters, x, t, end, 52.0),
-                MODELS[model].return_probability(parameters, x, t, end, 52.0),
+                MODELS[model].repurchase_probability(parameters, x, t, end, 52.0),
                 *MODELS[model].simulate(parameters, x, t, end, 52.0, np.random.default_rng(7)),
             )
             assert all(np.isfinite(forecast).all() for forecast in forecasts)

@@ -50,7 +50,7 @@ def test_simulated_futures_average_to_the_forecasts(model: str) -> None:
     count, active = count.reshape(-1, draws), active.reshape(-1, draws)
     expected = MODELS[model].expected_purchases(parameters, *kinds.T, 26.0)
     assert (np.abs(count.mean(axis=1) - expected) < 4 * count.std(axis=1) / draws**0.5).all()
-    returns = MODELS[model].return_probability(parameters, *kinds.T, 26.0)
+    returns = MODELS[model].repurchase_probability(parameters, *kinds.T, 26.0)
     assert (count > 0).mean(axis=1) == pytest.approx(returns, abs=4 * 0.5 / draws**0.5)
     assert ((active >= 0) & (active <= 26.0)).all()
     assert (active[count > 0] > 0).all()
@@ -108,7 +108,7 @@ def test_chances_are_chances_and_longer_horizons_bring_more(
     assert ((alive >= 0) & (alive <= 1)).all()
     horizons = (0.0, 1.0, 4.0, 52.0)
     purchases = [MODELS[model].expected_purchases(parameters, *rows, time) for time in horizons]
-    returns = [MODELS[model].return_probability(parameters, *rows, time) for time in horizons]
+    returns = [MODELS[model].repurchase_probability(parameters, *rows, time) for time in horizons]
     assert purchases[0] == pytest.approx(0, abs=1e-9)
     assert returns[0] == pytest.approx(0, abs=1e-9)
     for shorter, longer in pairwise(purchases):

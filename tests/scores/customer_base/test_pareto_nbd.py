@@ -81,6 +81,6 @@ def test_pareto_integrates_whatever_the_history(parameters: tuple[float, ...]) -
     ] * np.log1p(13 / (parameters[3] + end))
     returns = -np.expm1(nothing + np.logaddexp(0, odds))
     alive = model.probability_alive(parameters, *rows)
-    assert model.return_probability(parameters, *rows, 13.0) == pytest.approx(
+    assert model.repurchase_probability(parameters, *rows, 13.0) == pytest.approx(
         alive * returns, rel=1e-5, abs=1e-12
     )

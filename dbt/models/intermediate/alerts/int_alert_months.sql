@@ -108,7 +108,7 @@ final as (
             and alerts_by_month.right_count > 0
             and base_by_month.base_count > 0
             and alerts_by_month.right_count * base_by_month.base_count
-            >= {{ var('alert_lift') }} * base_by_month.base_lost_count * alerts_by_month.alert_count
+            >= {{ var('minimum_alert_lift') }} * base_by_month.base_lost_count * alerts_by_month.alert_count
         ) as is_alarming
     from alerts_by_month
     inner join base_by_month on alerts_by_month.month = base_by_month.month

@@ -89,7 +89,7 @@ replicated as (
             as rightly_lost_count,
         sum(weights.weight * counts.gone_count) as gone_count,
         sum(weights.weight * counts.rightly_kept_count) as rightly_kept_count,
-        sum(weights.weight * (counts.customer_count - counts.gone_count)) as returned_count
+        sum(weights.weight * (counts.customer_count - counts.gone_count)) as repurchased_count
     from counts
     inner join weights on counts.group_number = weights.group_number
     where weights.weight > 0
@@ -104,10 +104,10 @@ replicated_scores as (
         horizon_days,
         replicate,
         case
-            when gone_count > 0 and returned_count > 0
+            when gone_count > 0 and repurchased_count > 0
                 then
                     {{ float_quotient('rightly_lost_count', '2 * gone_count') }}
-                    + {{ float_quotient('rightly_kept_count', '2 * returned_count') }}
+                    + {{ float_quotient('rightly_kept_count', '2 * repurchased_count') }}
         end as balanced_accuracy
     from replicated
 

@@ -37,7 +37,7 @@ rated as (
         definitions.is_plain,
         {{ backtest_rates('counts') }},
         counts.called_lost_count > 0
-        and counts.false_lost_count <= {{ var('false_lost_limit') }} * counts.called_lost_count
+        and counts.false_lost_count <= {{ var('maximum_false_lost_share') }} * counts.called_lost_count
             as is_eligible
     from counts
     inner join definitions on counts.definition_id = definitions.definition_id

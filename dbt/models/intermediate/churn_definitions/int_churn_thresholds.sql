@@ -36,7 +36,7 @@ returned as (
     select
         horizons.cutoff_on,
         horizons.buyer_group,
-        1 - min(gap_survival.silent_rate) as returned_rate
+        1 - min(gap_survival.silent_rate) as repurchased_rate
     from horizons
     inner join gap_survival
         on
@@ -66,7 +66,7 @@ survival_days as (
     where
         definitions.method = 'survival'
         and 100 * (1 - gap_survival.silent_rate)
-        >= definitions.quantile_hundredths * returned.returned_rate - 1e-7
+        >= definitions.quantile_hundredths * returned.repurchased_rate - 1e-7
     group by
         definitions.definition_order, gap_survival.cutoff_on, gap_survival.buyer_group
 

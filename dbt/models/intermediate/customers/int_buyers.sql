@@ -14,7 +14,7 @@ final as (
             as client_since,
         max(purchased_on) as last_purchase_on,
         cast(count(*) as integer) as purchase_day_count,
-        cast({{ days_between('max(purchased_on)', as_of_date()) }} as integer) as hiatus_days,
+        cast({{ days_between('max(purchased_on)', as_of_date()) }} as integer) as days_since_last_purchase,
         cast(
             coalesce(sum(net_revenue) filter (where purchase_number > 1), 0) as decimal(18, 2)
         ) as repeat_net_revenue,

@@ -94,7 +94,7 @@ final as (
     select
         customer_id,
         cast({{ days_between('last_interaction_on', as_of_date()) }} as integer)
-            as interaction_recency_days,
+            as days_since_last_interaction,
         cast(interaction_day_count as integer) as interaction_days_trailing_365d,
         cast(interaction_type_count as integer) as interaction_types_trailing_365d,
         cast(contact_count as integer) as contacts_trailing_365d,

@@ -114,7 +114,7 @@ spans as (
         {{ month_of('least(lost_on, watched_until)') }} as last_month,
         count(*) as active_count,
         count_if(lost_on <= watched_until) as lost_count,
-        sum(value_at_stake) filter (where lost_on <= watched_until) as lost_value
+        sum(value_at_stake) filter (where lost_on <= watched_until) as value_at_stake
     from judged
     where first_month <= least(lost_on, watched_until)
     group by all
@@ -133,7 +133,7 @@ final as (
         segments.region,
         spans.active_count,
         spans.lost_count,
-        cast(coalesce(spans.lost_value, 0) as decimal(18, 2)) as lost_value
+        cast(coalesce(spans.value_at_stake, 0) as decimal(18, 2)) as value_at_stake
     from spans
     inner join thresholds on spans.definition_order = thresholds.definition_order
     inner join segments on spans.segment_number = segments.segment_number

@@ -9,7 +9,7 @@ with cutoffs as (
 
 ),
 
-tier_versions as (
+value_tier_versions as (
 
     select * from {{ ref('int_value_tier_versions') }}
     where valid_from <= {{ as_of_date() }} and valid_before > {{ as_of_date() }}
@@ -27,11 +27,11 @@ purchase_days as (
     select
         purchase_days.customer_id,
         purchase_days.purchased_on,
-        {{ tiered_value('tier_versions.measure', 'purchase_days') }} as measured_value,
+        {{ tiered_value('value_tier_versions.measure', 'purchase_days') }} as measured_value,
         sampled_customers.group_number
     from {{ ref('int_purchase_days') }} as purchase_days
     inner join sampled_customers on purchase_days.customer_id = sampled_customers.customer_id
-    cross join tier_versions
+    cross join value_tier_versions
 
 ),
 
@@ -82,16 +82,16 @@ ranked as (
 
     select
         known.*,
-        tier_versions.method,
-        tier_versions.high_boundary,
-        tier_versions.middle_boundary,
+        value_tier_versions.method,
+        value_tier_versions.high_boundary,
+        value_tier_versions.medium_boundary,
         -- Equal values share a rank, so the customers with a strictly greater value are rank - 1.
         rank() over (
             partition by known.horizon_days, known.step order by known.measured_value desc nulls last
         ) - 1 as greater_count,
         count(*) over (partition by known.horizon_days, known.step) as customer_count
     from known
-    cross join tier_versions
+    cross join value_tier_versions
 
 ),
 
@@ -107,7 +107,7 @@ final as (
         days_to_last,
         days_observed,
         case
-            {% for tier in ('high', 'middle') -%}
+            {% for tier in ('high', 'medium') -%}
                 when
                     -- Zero or less is low, whatever the others.
                     measured_value > 0

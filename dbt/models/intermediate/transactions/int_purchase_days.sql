@@ -103,7 +103,7 @@ purchase_days as (
             count(*) filter (where horizon_ends_on <= {{ as_of_date() }}) as followed_count,
             count(*) filter (
                 where horizon_ends_on <= {{ as_of_date() }} and next_purchased_on <= horizon_ends_on
-            ) as returned_count
+            ) as repurchased_count
         from (
             select
                 {{ purchase_class }} as purchase_class,
@@ -125,7 +125,7 @@ purchase_days as (
             cast(
                 coalesce(
                     {{ share(
-                        "10000 * returned_count + 20 * all_returned_per_10000",
+                        "10000 * repurchased_count + 20 * all_repurchased_per_10000",
                         "(10000 * (followed_count + 20))",
                     ) }}, 1
                 ) as decimal(9, 6)
@@ -134,9 +134,9 @@ purchase_days as (
             select
                 *,
                 {{ quotient(
-                    "10000 * sum(returned_count) over ()",
+                    "10000 * sum(repurchased_count) over ()",
                     "nullif(cast(sum(followed_count) over () as bigint), 0)", 0
-                ) }} as all_returned_per_10000
+                ) }} as all_repurchased_per_10000
             from class_returns
         ) as counted
 

@@ -1,4 +1,4 @@
--- What a value must reach to be high or middle, among all who had bought by the end of a month, by the
+-- What a value must reach to be high or medium, among all who had bought by the end of a month, by the
 -- version of the tiers in force on that day, and by every version on the as-of date. A buyer's value at
 -- that time is the one of their latest purchase day by then. Past months take the sampled buyers (all
 -- of them in most sources), the as-of date's month takes everybody.
@@ -23,7 +23,7 @@ judged_months as (
         versions.measure,
         versions.method,
         versions.high_boundary,
-        versions.middle_boundary,
+        versions.medium_boundary,
         months.ended_on >= versions.valid_from and months.ended_on < versions.valid_before
             as is_in_force
     from months
@@ -84,7 +84,7 @@ final as (
         month,
         version,
         measure,
-        {% for tier in ('high', 'middle') %}
+        {% for tier in ('high', 'medium') %}
             -- Zero or less is low, whatever the others.
             cast(
                 greatest(
@@ -100,7 +100,7 @@ final as (
         {% endfor %}
         is_in_force
     from ranked
-    group by month, version, measure, is_in_force, method, high_boundary, middle_boundary
+    group by month, version, measure, is_in_force, method, high_boundary, medium_boundary
 
 )
 

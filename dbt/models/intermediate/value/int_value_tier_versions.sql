@@ -5,7 +5,7 @@
         '{{ version.measure }}' as measure,
         '{{ version.method }}' as method,
         cast({{ version.high }} as decimal(18, 4)) as high_boundary,
-        cast({{ version.middle }} as decimal(18, 4)) as middle_boundary,
+        cast({{ version.medium }} as decimal(18, 4)) as medium_boundary,
         cast('{{ version.valid_from }}' as date) as valid_from,
         cast('{{ version.valid_before }}' as date) as valid_before
     {{ "union all" if not loop.last }}

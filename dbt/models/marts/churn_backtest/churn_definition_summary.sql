@@ -71,13 +71,13 @@ final as (
             when best_definition_id is null
                 then
                     'no definition qualifies: of those it calls lost, each sees more than '
-                    || {{ percent_in_words(var('false_lost_limit')) }}
+                    || {{ percent_in_words(var('maximum_false_lost_share')) }}
                     || ' buy again within ' || {{ as_text('horizon_days') }} || ' days'
             when is_best then 'the best of those that qualify'
             when not is_eligible and called_lost_count = 0 then 'calls nobody lost'
             when not is_eligible
                 then
-                    'does not qualify: more than ' || {{ percent_in_words(var('false_lost_limit')) }}
+                    'does not qualify: more than ' || {{ percent_in_words(var('maximum_false_lost_share')) }}
                     || ' of those it calls lost buy again within '
                     || {{ as_text('horizon_days') }} || ' days'
             when is_worse_than_best

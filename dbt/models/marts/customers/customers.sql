@@ -76,7 +76,7 @@ final as (
         buyers.last_purchase_on,
         first_contacts.last_interaction_on,
         coalesce(buyers.purchase_day_count, 0) as purchase_day_count,
-        buyers.hiatus_days,
+        buyers.days_since_last_purchase,
         cast(
             {{ quotient('silences.expected_gap_days_total', 'silences.expected_gap_count', 2) }}
             as decimal(18, 2)
@@ -86,10 +86,10 @@ final as (
         coalesce(buyers.value_at_stake, 0) as value_at_stake,
         '{{ var("currency") }}' as currency,
         lifecycle_rules.stage as lifecycle_stage,
-        lifecycle_rules.rule_id,
+        lifecycle_rules.rule_id as lifecycle_rule_id,
         loyalty_rules.stage as loyalty_stage,
         loyalty_rules.rule_id as loyalty_rule_id,
-        contact_rules.stage as contact_class,
+        contact_rules.stage as contact_stage,
         contact_rules.rule_id as contact_rule_id,
         silences.lost_threshold_days,
         case when lifecycle_rules.stage = 'lost' then silences.lost_on end as lost_on,
@@ -101,7 +101,7 @@ final as (
         ) as days_until_lost,
         cast(coalesce(losses.times_lost, 0) as integer) as times_lost,
         cast(coalesce(losses.times_regained, 0) as integer) as times_regained,
-        coalesce(losses.times_regained, 0) > 0 and lifecycle_rules.stage <> 'lost' as is_won_back,
+        coalesce(losses.times_regained, 0) > 0 and lifecycle_rules.stage <> 'lost' as is_regained,
         case
             when buyers.customer_id is not null
                 then {{ value_tier(tiered_value('tier_cutoffs.measure', 'buyers')) }}

@@ -43,7 +43,7 @@ purchases as (
 
     select
         buyers.customer_id,
-        buyers.hiatus_days,
+        buyers.days_since_last_purchase,
         coalesce(recent_purchases.purchase_days_trailing_365d, 0) as purchase_days_trailing_365d,
         coalesce(customer_revenue.net_revenue_trailing_365d, 0) as net_revenue_trailing_365d
     from buyers
@@ -56,7 +56,7 @@ scored_purchases as (
 
     select
         *,
-        {{ power_score('hiatus_days', 'hiatus_days is not null', 'desc') }}
+        {{ power_score('days_since_last_purchase', 'days_since_last_purchase is not null', 'desc') }}
             as purchase_recency_score,
         {{ power_score('purchase_days_trailing_365d', 'purchase_days_trailing_365d > 0') }}
             as purchase_frequency_score,
@@ -82,7 +82,7 @@ scored_interactions as (
 
     select
         *,
-        {{ power_score('interaction_recency_days', 'interaction_recency_days is not null', 'desc') }}
+        {{ power_score('days_since_last_interaction', 'days_since_last_interaction is not null', 'desc') }}
             as interaction_recency_score,
         {{ power_score('interaction_days_trailing_365d', 'interaction_days_trailing_365d > 0') }}
             as interaction_frequency_score,
@@ -104,7 +104,7 @@ scored_interactions as (
 available as (
 
     select
-        count(interaction_recency_days) > 0 as has_interactions,
+        count(days_since_last_interaction) > 0 as has_interactions,
         -- Of a single type, everybody has the same variety.
         count(*) filter (where interaction_types_trailing_365d > 1) > 0 as has_variety,
         count(*) filter (where referral_count > 0) > 0 as has_referrals,
@@ -118,13 +118,13 @@ components as (
 
     select
         known_customers.customer_id,
-        scored_purchases.hiatus_days,
+        scored_purchases.days_since_last_purchase,
         coalesce(scored_purchases.purchase_recency_score, 0) as purchase_recency_score,
         coalesce(scored_purchases.purchase_days_trailing_365d, 0) as purchase_days_trailing_365d,
         coalesce(scored_purchases.purchase_frequency_score, 0) as purchase_frequency_score,
         coalesce(customer_revenue.net_revenue_trailing_365d, 0) as net_revenue_trailing_365d,
         coalesce(scored_purchases.purchase_monetary_score, 0) as purchase_monetary_score,
-        interactions.interaction_recency_days,
+        interactions.days_since_last_interaction,
         {% for column, is_available in {
             'interaction_recency_score': 'has_interactions',
             'interaction_days_trailing_365d': 'has_interactions',
@@ -160,7 +160,7 @@ final as (
         {{ mean_of_known_scores([
             'purchase_recency_score', 'purchase_frequency_score', 'purchase_monetary_score',
         ]) }} as purchase_power,
-        hiatus_days,
+        days_since_last_purchase,
         cast(purchase_recency_score as decimal(5, 2)) as purchase_recency_score,
         cast(purchase_days_trailing_365d as integer) as purchase_days_trailing_365d,
         cast(purchase_frequency_score as decimal(5, 2)) as purchase_frequency_score,
@@ -168,7 +168,7 @@ final as (
         cast(purchase_monetary_score as decimal(5, 2)) as purchase_monetary_score,
         '{{ var("currency") }}' as currency,
         {{ mean_of_known_scores(interaction_scores) }} as interaction_power,
-        interaction_recency_days,
+        days_since_last_interaction,
         cast(interaction_recency_score as decimal(5, 2)) as interaction_recency_score,
         cast(interaction_days_trailing_365d as integer) as interaction_days_trailing_365d,
         cast(interaction_frequency_score as decimal(5, 2)) as interaction_frequency_score,

@@ -24,8 +24,8 @@ counts as (
         sum(spans.active_count) as base_count,
         coalesce(sum(spans.lost_count) filter (where spans.last_month = months.month), 0)
             as lost_count,
-        coalesce(sum(spans.lost_value) filter (where spans.last_month = months.month), 0)
-            as lost_value
+        coalesce(sum(spans.value_at_stake) filter (where spans.last_month = months.month), 0)
+            as value_at_stake
     from spans
     inner join months
         on spans.first_month <= months.month and spans.last_month >= months.month
@@ -48,7 +48,7 @@ segmented as (
             {{ value }} as segment_value,
             sum(base_count) as base_count,
             sum(lost_count) as lost_count,
-            sum(lost_value) as lost_value
+            sum(value_at_stake) as value_at_stake
         from counts
         where {{ value }} is not null
         group by all
@@ -71,7 +71,7 @@ final as (
             '1 - power(1 - ' ~ float_quotient('lost_count', 'base_count') ~ ', '
             ~ float_quotient('365', days_between('month', 'ended_on') ~ ' + 1') ~ ')', 6
         ) }} as decimal(9, 6)) as annualised_churn_rate,
-        cast(lost_value as decimal(18, 2)) as lost_value,
+        cast(value_at_stake as decimal(18, 2)) as value_at_stake,
         '{{ var("currency") }}' as currency,
         is_complete_month
     from segmented

@@ -20,7 +20,7 @@ value_tiers as (
 
     select 'high' as value_tier
     union all
-    select 'middle' as value_tier
+    select 'medium' as value_tier
     union all
     select 'low' as value_tier
 
@@ -34,9 +34,9 @@ losses as (
         count(*) as lost_count,
         sum(value_at_stake) as value_at_stake,
         {% for days in horizons %}
-            count_if(lost_days <= {{ days }}) as recovered_{{ days }}d_count,
+            count_if(lost_days <= {{ days }}) as regained_{{ days }}d_count,
         {% endfor %}
-        count(regained_on) as recovered_count
+        count(regained_on) as regained_count
     from lost_episodes
     group by all
 
@@ -49,15 +49,15 @@ final as (
         value_tiers.value_tier,
         cast(coalesce(losses.lost_count, 0) as integer) as lost_customer_count,
         cast(coalesce(losses.value_at_stake, 0) as decimal(18, 2)) as value_at_stake,
-        cast(coalesce(losses.recovered_count, 0) as integer) as recovered_customer_count,
+        cast(coalesce(losses.regained_count, 0) as integer) as regained_customer_count,
         -- Unknown, and not zero, until the month's last loss has had so many days.
         {% for days in horizons %}
             cast(
                 case
                     when {{ plus_days('months.ended_on', days) }} <= {{ as_of_date() }}
-                        then coalesce(losses.recovered_{{ days }}d_count, 0)
+                        then coalesce(losses.regained_{{ days }}d_count, 0)
                 end as integer
-            ) as recovered_within_{{ days }}d_count,
+            ) as regained_within_{{ days }}d_count,
         {% endfor %}
         '{{ var("currency") }}' as currency
     from months

@@ -8,7 +8,7 @@ eligible as (
 
     select
         *,
-        case value_tier when 'high' then 1 when 'middle' then 2 else 3 end as tier_order,
+        case value_tier when 'high' then 1 when 'medium' then 2 else 3 end as tier_order,
         {{ days_between('lost_on', as_of_date()) }} as days_since_lost,
         cast(expected_gap_days as decimal(18, 1)) as expected_gap_in_words
     from customers
@@ -24,7 +24,7 @@ final as (
                 order by
                     tier_order asc nulls last,
                     value_at_stake desc nulls last,
-                    hiatus_days asc nulls last,
+                    days_since_last_purchase asc nulls last,
                     customer_id asc nulls last
             ) as integer
         ) as rank,
@@ -32,7 +32,7 @@ final as (
         value_tier,
         lifecycle_stage,
         cast(days_since_lost as integer) as days_since_lost,
-        hiatus_days,
+        days_since_last_purchase,
         value_at_stake,
         currency,
         value_tier || ' value: ' || {{ as_text('value_at_stake') }} || ' ' || currency
@@ -43,7 +43,7 @@ final as (
             when days_since_lost = 0 then 'lost today'
             else 'lost ' || {{ days_in_words('days_since_lost') }} || ' ago'
         end
-        || '; {{ "silent" if var("churn_basis") == "purchase" else "no purchase" }} for ' || {{ days_in_words('hiatus_days') }}
+        || '; {{ "silent" if var("churn_basis") == "purchase" else "no purchase" }} for ' || {{ days_in_words('days_since_last_purchase') }}
         -- After a single purchase day the expected gap is the source's, not the customer's.
         || case
             when purchase_day_count = 1 then ' after a single purchase day'

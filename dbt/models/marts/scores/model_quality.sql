@@ -1,5 +1,5 @@
 {%- set measures = (
-    'bias', 'mae', 'rmse', 'correlation', 'predicted_returned_count', 'brier', 'auc',
+    'bias', 'mae', 'rmse', 'correlation', 'predicted_repurchased_count', 'brier', 'auc',
     'top_decile_lift', 'brier_difference', 'brier_difference_low', 'brier_difference_high',
     'rmse_difference', 'rmse_difference_low', 'rmse_difference_high'
 ) -%}
@@ -20,7 +20,7 @@ final as (
         cast(customer_count as integer) as customer_count,
         cast(actual_count as integer) as actual_count,
         {{ rounded('predicted_count', 2) }} as predicted_count,
-        cast(returned_count as integer) as returned_count,
+        cast(repurchased_count as integer) as repurchased_count,
         {% for measure in measures %}
             {{ rounded(measure, 6) }} as {{ measure }},
         {% endfor %}

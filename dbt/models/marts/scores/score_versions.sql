@@ -9,7 +9,7 @@ final as (
     select
         score,
         model,
-        is_published,
+        is_chosen,
         reason,
         parameters,
         {{ rounded('log_likelihood', 4) }} as log_likelihood,

@@ -10,9 +10,9 @@ final as (
         segment,
         segment_value,
         cast(customer_count as integer) as customer_count,
-        {{ rounded('lifetime_value_365d', 2) }} as lifetime_value_365d,
-        {{ rounded('lifetime_value_365d_low', 2) }} as lifetime_value_365d_low,
-        {{ rounded('lifetime_value_365d_high', 2) }} as lifetime_value_365d_high,
+        {{ rounded('clv_365d', 2) }} as clv_365d,
+        {{ rounded('clv_365d_low', 2) }} as clv_365d_low,
+        {{ rounded('clv_365d_high', 2) }} as clv_365d_high,
         '{{ var("currency") }}' as currency
     from forecasts
 

@@ -22,9 +22,7 @@ final as (
         intervals.rule_id,
         intervals.valid_from,
         intervals.valid_to,
-        intervals.valid_to = {{ as_of_date() }} as is_current,
-        intervals.value_at_stake,
-        '{{ var("currency") }}' as currency
+        intervals.valid_to = {{ as_of_date() }} as is_current
     from intervals
     inner join rules on intervals.rule_id = rules.rule_id
 

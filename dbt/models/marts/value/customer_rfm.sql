@@ -1,5 +1,5 @@
 {%- set scores = {
-    'recency': 'recency_days desc', 'frequency': 'frequency asc', 'monetary': 'monetary asc',
+    'recency': 'days_since_last_purchase desc', 'frequency': 'frequency asc', 'monetary': 'monetary asc',
 } -%}
 
 with buyers as (
@@ -24,7 +24,7 @@ measured as (
 
     select
         buyers.customer_id,
-        buyers.hiatus_days as recency_days,
+        buyers.days_since_last_purchase as days_since_last_purchase,
         buyers.purchase_day_count as frequency,
         customer_revenue.net_revenue as monetary,
         count(*) over () as buyer_count
@@ -43,7 +43,7 @@ scored as (
             ) }} as {{ score }}_score,
         {% endfor %}
         customer_id,
-        recency_days,
+        days_since_last_purchase,
         frequency,
         monetary
     from measured
@@ -63,7 +63,7 @@ final as (
 
     select
         averaged.customer_id,
-        averaged.recency_days,
+        averaged.days_since_last_purchase,
         averaged.frequency,
         averaged.monetary,
         '{{ var("currency") }}' as currency,

@@ -7,7 +7,7 @@ with cutoffs as (
         *,
         lag(measure) over months as former_measure,
         lag(high_cutoff) over months as former_high_cutoff,
-        lag(middle_cutoff) over months as former_middle_cutoff
+        lag(medium_cutoff) over months as former_medium_cutoff
     from {{ ref('int_value_tier_cutoffs') }}
     where is_in_force
     window months as (order by month nulls last)

@@ -28,7 +28,7 @@ tiers as (
     union all
 
     select
-        'middle' as value_tier,
+        'medium' as value_tier,
         2 as tier_order,
         'Middle value' as label,
         '中价值' as label_zh
@@ -74,12 +74,12 @@ final as (
         and versions.valid_before > {{ as_of_date() }} as is_in_force,
         versions.measure,
         versions.method,
-        {% for column, high, middle, type in (
-            ('boundary', 'versions.high_boundary', 'versions.middle_boundary', 'decimal(18, 4)'),
-            ('cutoff_amount', 'cutoffs.high_cutoff', 'cutoffs.middle_cutoff', 'decimal(18, 2)'),
+        {% for column, high, medium, type in (
+            ('boundary', 'versions.high_boundary', 'versions.medium_boundary', 'decimal(18, 4)'),
+            ('cutoff_amount', 'cutoffs.high_cutoff', 'cutoffs.medium_cutoff', 'decimal(18, 2)'),
         ) %}
             cast(
-                case tiers.value_tier when 'high' then {{ high }} when 'middle' then {{ middle }} end
+                case tiers.value_tier when 'high' then {{ high }} when 'medium' then {{ medium }} end
                 as {{ type }}
             ) as {{ column }},
         {% endfor %}
