@@ -5,11 +5,12 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any
 
 import dagster as dg
 
 from dagster_project.errors import quoting_nothing
+from dagster_project.runs.quiet_stream import QuietStream
 from dagster_project.shown import shown
 
 # What Dagster and dagster-dbt tell beside the steps and the assets' own messages.
@@ -20,25 +21,12 @@ TRACES = ("MainEncounteredError", "MainStackTrace")
 NOT_RECORDED = "Exception while writing logger call to event log"
 
 
-class _WithoutNoise:
-    """A stream that keeps to itself what Dagster prints of its own failures."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        return len(text) if text.startswith(NOT_RECORDED) else self._stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
 @contextmanager
 def without_noise() -> Iterator[None]:
     """Print nothing of what could not be recorded: why a run fails is said at its end."""
     former, logging.raiseExceptions = logging.raiseExceptions, False
     try:
-        with contextlib.redirect_stderr(_WithoutNoise(sys.stderr)):
+        with contextlib.redirect_stderr(QuietStream(sys.stderr, NOT_RECORDED)):
             yield
     finally:
         logging.raiseExceptions = former

@@ -100,6 +100,8 @@ def winback_process(*arguments: object, data_dir: Path, **environment: str) -> O
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+    # What libraries complain of at exit, where something is left open.
+    assert "leaked" not in messages
     return Outcome(process.returncode, output, messages, time.monotonic() - started)
 
 
