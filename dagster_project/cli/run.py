@@ -58,8 +58,9 @@ def run(
                 raise WinbackError(
                     f"{source.name}: readers have no release, and there is nothing new to build: "
                     f"{built.release_id}, which these files give, was left for an earlier one that "
-                    "is not whole any more. Give it to readers with `winback run --make-current`, or "
-                    "choose another one (`winback releases`) with `winback rollback ID`."
+                    "is not whole any more. Give it to readers with `winback run "
+                    "--make-current`, or choose another one (`winback releases`) with `winback "
+                    "rollback ID`."
                 )
             if built.is_current:
                 tell(paths, Well(built.release_id, "Nothing new to publish.", is_new=False))

@@ -31,11 +31,13 @@ def test_after_a_rollback_to_what_is_damaged_now_a_run_says_what_to_do(
 
     def run(*, make_current: bool) -> tuple[Release, bool]:
         options = {"full_refresh": False, "rebuild_warehouse": False, "new_pseudonyms": False}
-        return cli_run.run(source, paths, as_of=None, publish=publish, say=print, **options)
+        return cli_run.run(
+            source, paths, as_of=None, make_current=make_current, say=print, **options
+        )
 
     with pytest.raises(WinbackError, match="readers have no release") as told:
-        run(publish=False)
+        run(make_current=False)
     assert "winback run --make-current" in str(told.value)
     assert "winback rollback ID" in str(told.value)
-    given, _ = run(publish=True)
+    given, _ = run(make_current=True)
     assert (given.release_id, given.is_current) == (newest.release_id, True)

@@ -77,7 +77,8 @@ FAULTS = [
     ("winback_candidates", "insert into winback_candidates values"
      " (3, 'c', 'low', 'new', null, 6, 1, 'USD', 'why')",
      "only_and_all_eligible", "1 of 3 unexpected", "c"),
-    ("winback_candidates", "update winback_candidates set days_since_last_purchase = 1 where rank = 1",
+    ("winback_candidates",
+     "update winback_candidates set days_since_last_purchase = 1 where rank = 1",
      "only_and_all_eligible", "1 of 2 unexpected", "b"),
     ("winback_candidates", "update winback_candidates set rank = 3 where rank = 2",
      "ranks_in_order", "1 of 2 unexpected", "a"),

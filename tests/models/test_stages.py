@@ -53,7 +53,8 @@ def test_a_run_as_of_a_past_day_gives_the_history(
     run_dbt(copy, "run", *steps, variables=variables)
     with duckdb.connect(str(copy), read_only=True) as connection:
         found = connection.execute(
-            "select customer_id, lifecycle_rule_id, loyalty_rule_id, contact_rule_id from marts.customers"
+            "select customer_id, lifecycle_rule_id, loyalty_rule_id, contact_rule_id "
+            "from marts.customers"
         ).fetchall()
     held = defaultdict(dict)
     for customer, axis, _, rule, valid_from, valid_to, *_ in rows_of(

@@ -103,9 +103,10 @@ from (values
         'prospect', 'prospect_never_bought', 'suspect', 'suspect_no_interaction',
         'never_contacted', 'never_contacted_yet', null, null, 0, 0)
 ) as rows(
-    customer_id, known_on, first_purchase_on, last_purchase_on, purchase_day_count, days_since_last_purchase,
-    value, value_tier, lifecycle_stage, lifecycle_rule_id, loyalty_stage, loyalty_rule_id, contact_stage,
-    contact_rule_id, lost_on, days_until_lost, times_lost, times_regained
+    customer_id, known_on, first_purchase_on, last_purchase_on, purchase_day_count,
+    days_since_last_purchase, value, value_tier, lifecycle_stage, lifecycle_rule_id, loyalty_stage,
+    loyalty_rule_id, contact_stage, contact_rule_id, lost_on, days_until_lost, times_lost,
+    times_regained
 );
 insert into customer_values by name
 select
@@ -336,7 +337,8 @@ where model <> 'hiatus_rule';
 insert into customer_scores by name
 select
     customer_id, .5 as probability_alive, .4 as repurchase_probability_90d,
-    .1 as expected_purchase_days_30d, .2 as expected_purchase_days_90d, .8 as expected_purchase_days_365d,
+    .1 as expected_purchase_days_30d, .2 as expected_purchase_days_90d,
+    .8 as expected_purchase_days_365d,
     date '2024-05-01' as expected_next_purchase_on, 10 as expected_order_value,
     2.4 as clv_365d, 0 as clv_365d_low, 9 as clv_365d_high,
     .6 * value_at_stake as revenue_at_risk, 'USD' as currency

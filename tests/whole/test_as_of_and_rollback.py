@@ -127,8 +127,8 @@ def test_over_midnight_and_an_edit_every_step_has_the_same_answers(
             "load": "select max(ordered_on) - 1 from raw.load_days",
             "limits": "select as_of_date from audit.limits",
             "today": "select today - 1 from audit.limits",
-            "models": "select distinct last_purchase_on + cast(days_since_last_purchase as integer) "
-            "from marts.customers where days_since_last_purchase is not null",
+            "models": "select distinct last_purchase_on + cast(days_since_last_purchase as "
+            "integer) from marts.customers where days_since_last_purchase is not null",
             "scores": "select distinct data_to from scores.score_versions",
             "release": "select as_of_date from published.releases",
         }

@@ -201,8 +201,8 @@ def test_a_customer_is_lost_on_the_day_after_the_last_allowed_one(
     for number in (30, 31):
         dbt("build", DAY_0 + timedelta(days=number), "--select", "+customers", *no_tests)
         for customer, *row in warehouse.rows(
-            "select customer_id, last_purchase_on, days_since_last_purchase, lifecycle_stage, lost_on, "
-            "days_until_lost from marts.customers"
+            "select customer_id, last_purchase_on, days_since_last_purchase, lifecycle_stage, "
+            "lost_on, days_until_lost from marts.customers"
         ):
             found[customer, number] = tuple(row)
     day_1, day_31 = DAY_0 + timedelta(days=1), DAY_0 + timedelta(days=31)

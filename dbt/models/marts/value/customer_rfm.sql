@@ -24,7 +24,7 @@ measured as (
 
     select
         buyers.customer_id,
-        buyers.days_since_last_purchase as days_since_last_purchase,
+        buyers.days_since_last_purchase,
         buyers.purchase_day_count as frequency,
         customer_revenue.net_revenue as monetary,
         count(*) over () as buyer_count
