@@ -10,6 +10,8 @@ differ where they are meant to:
       max_abs: 0.5
     - {table: cases, change: table added, why: New.}
 
+`--renamed` gives the former release the names of the later one first: `docs/renamed.yml`.
+
 `change` is one of `CHANGES`, by default `values`. Without `columns` any column is meant, except for
 `values`, which must name them. `max_rows` and `max_abs` bound each column's differing rows and its
 greatest difference; under a `max_abs` no null may become a number, nor a number null.
@@ -84,16 +86,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--intended", type=Path, metavar="FILE", help="YAML of the changes that are meant"
     )
+    parser.add_argument(
+        "--renamed", type=Path, metavar="FILE", help="YAML of new names, as docs/renamed.yml"
+    )
     parsed = parser.parse_args(arguments)
     try:
         for file in (parsed.before, parsed.after):
             if not file.is_file():
                 raise UsageError(f"{file} is not there.")
         intended = read_intended(parsed.intended) if parsed.intended else []
+        renamed = yaml.safe_load(parsed.renamed.read_text("utf-8")) if parsed.renamed else None
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
-    compared, differences = compare(parsed.before, parsed.after)
+    compared, differences = compare(parsed.before, parsed.after, renamed)
     print(report(compared, differences, intended))
     return int(any(_reason(one, intended) is None for one in differences))
 

@@ -7,10 +7,12 @@ first columns that are unique in both files. What a release cannot help changing
 (`VOLATILE_COLUMNS`).
 """
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -100,9 +102,19 @@ class TableComparison:
     differences: list[Difference] = field(default_factory=list)
 
 
-def compare(before: Path, after: Path) -> tuple[list[TableComparison], list[Difference]]:
-    """Compare two release files; return the tables that both have, and all differences."""
+def compare(
+    before: Path, after: Path, renamed: Mapping[str, Any] | None = None
+) -> tuple[list[TableComparison], list[Difference]]:
+    """Compare two release files; return the tables that both have, and all differences.
+
+    With `renamed`, what `docs/renamed.yml` holds, the former file is compared under the new names.
+    """
     with tempfile.TemporaryDirectory() as spill, duckdb.connect() as connection:
+        if renamed:
+            copy = Path(spill) / "renamed.duckdb"
+            shutil.copyfile(before, copy)
+            _rename(copy, renamed)
+            before = copy
         connection.execute(f"set memory_limit = {literal(setting('WINBACK_MEMORY_LIMIT', '60%'))}")
         connection.execute(f"set temp_directory = {literal(spill)}")
         for name, file in (("before", before), ("after", after)):
@@ -116,6 +128,27 @@ def compare(before: Path, after: Path) -> tuple[list[TableComparison], list[Diff
             if table in new
         ]
     return compared, differences + [one for table in compared for one in table.differences]
+
+
+def _rename(release: Path, renamed: Mapping[str, Any]) -> None:
+    """Give tables, columns and values of a release their new names, where it has the old ones."""
+    with duckdb.connect(str(release)) as connection:
+        found = set(
+            connection.execute("select table_name, column_name from duckdb_columns()").fetchall()
+        )
+        for table, columns in renamed["columns"].items():
+            for old, new in columns.items():
+                if (table, old) in found:
+                    connection.execute(f"alter table {table} rename {old} to {new}")
+        for column, values in renamed["values"].items():
+            for table in sorted(table for table, name in found if name == column):
+                for old, new in values.items():
+                    connection.execute(
+                        f"update {table} set {column} = ? where {column} = ?", [new, old]
+                    )
+        for old, new in renamed["tables"].items():
+            if any(table == old for table, _ in found):
+                connection.execute(f"alter table {old} rename to {new}")
 
 
 @dataclass(frozen=True)

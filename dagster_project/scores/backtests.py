@@ -144,7 +144,7 @@ def _forecasts(
     customers: Snapshot, horizon: int, fits: Mapping[str, Fit], learnt_from: Snapshot | None
 ) -> dict[str, Forecast]:
     forecasts = {
-        rules.NOBODY_RETURNS: rules.nobody_returns(customers),
+        rules.NOBODY_RETURNS: rules.nobody_repurchases(customers),
         rules.LAST_PERIOD_REPEATS: rules.last_period_repeats(customers),
     }
     if learnt_from is not None and len(learnt_from):

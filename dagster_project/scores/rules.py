@@ -20,12 +20,12 @@ HIATUS_BOUNDS = (7, 14, 30, 60, 91, 182, 365)
 PURCHASE_BOUNDS = (1, 2, 4, 9)
 
 HIATUS_RULE = "hiatus_rule"
-NOBODY_RETURNS = "nobody_returns"
+NOBODY_RETURNS = "nobody_repurchases"
 LAST_PERIOD_REPEATS = "last_period_repeats"
 EMPIRICAL_TABLE = "empirical_table"
 
 
-def nobody_returns(customers: Snapshot) -> Forecast:
+def nobody_repurchases(customers: Snapshot) -> Forecast:
     """Return the forecast that nobody buys again."""
     return Forecast(np.zeros(len(customers)), np.zeros(len(customers)))
 

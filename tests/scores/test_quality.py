@@ -51,7 +51,7 @@ def test_measures_equal_plain_python() -> None:
 
 def test_what_is_not_defined_is_none_and_nothing_is_infinite() -> None:
     nobody = customers(next_period=[0] * 400)
-    measured = quality.quality(nobody, rules.nobody_returns(nobody))
+    measured = quality.quality(nobody, rules.nobody_repurchases(nobody))
     assert {name for name, value in measured.items() if value is None} == {
         "bias", "correlation", "auc", "top_decile_lift"
     }  # fmt: skip
@@ -127,10 +127,10 @@ def test_the_interval_does_not_depend_on_the_order_of_customers() -> None:
     results = []
     for snapshot in (known, shuffled):
         rule = rules.HiatusRule.learn(known).forecast(snapshot)
-        nobody = rules.nobody_returns(snapshot)
+        nobody = rules.nobody_repurchases(snapshot)
         results.append(
             quality.paired_differences(
-                snapshot, {"nobody_returns": nobody, "hiatus_rule": rule}, "hiatus_rule"
-            )["nobody_returns"]
+                snapshot, {"nobody_repurchases": nobody, "hiatus_rule": rule}, "hiatus_rule"
+            )["nobody_repurchases"]
         )
     assert results[0] == pytest.approx(results[1])

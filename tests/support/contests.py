@@ -34,7 +34,7 @@ def contest(
         customers = snapshot()
         forecasts = {name: forecast(customers, sharp) for name, sharp in sharpness.items()}
         forecasts = {
-            "nobody_returns": rules.nobody_returns(customers),
+            "nobody_repurchases": rules.nobody_repurchases(customers),
             "last_period_repeats": rules.last_period_repeats(customers),
         } | forecasts
         cutoff = AS_OF - timedelta(days=90 * step)

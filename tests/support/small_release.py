@@ -47,7 +47,7 @@ select
     alert_type = 'overdue' as is_alarming, 'words' as finding;
 insert into score_versions by name
 select
-    *, false as is_published, 'words' as reason, 0 as customer_count, 0 as repeat_customer_count,
+    *, false as is_chosen, 'words' as reason, 0 as customer_count, 0 as repeat_customer_count,
     date '2024-03-31' as data_to
 from (values
     ('repurchase_probability_90d', 'mbg_nbd'), ('repurchase_probability_90d', 'hiatus_rule'),
@@ -330,7 +330,7 @@ insert into winback_candidates values
     (1, 'b', 'high', 'alarm', null, 11, 30, 'USD', 'high tier'),
     (2, 'a', 'low', 'lost', 55, 86, 10, 'USD', 'low tier');
 update score_versions set
-    is_published = model <> 'hiatus_rule', parameters = '{}', log_likelihood = -10,
+    is_chosen = model <> 'hiatus_rule', parameters = '{}', log_likelihood = -10,
     log_likelihood_gain = 8, customer_count = 3, repeat_customer_count = 1,
     data_from = '2024-01-05'
 where model <> 'hiatus_rule';

@@ -109,7 +109,7 @@ def learnt(buyers: Sequence[Buyer]) -> dict[bool, tuple[float, float]]:
 
 def said(model: str, parameters: str | None, buyers: Sequence[Buyer]) -> list[tuple[float, float]]:
     """Return chance to return and purchase days that a forecast says as of the last cutoff."""
-    if model == "nobody_returns":
+    if model == "nobody_repurchases":
         return [(0.0, 0.0)] * len(buyers)
     if model == "last_period_repeats":
         before = JUDGED - timedelta(days=HORIZON)
@@ -124,7 +124,7 @@ def said(model: str, parameters: str | None, buyers: Sequence[Buyer]) -> list[tu
 
 
 @pytest.mark.parametrize(
-    "model", ["hiatus_rule", "nobody_returns", "last_period_repeats", "mbg_nbd"]
+    "model", ["hiatus_rule", "nobody_repurchases", "last_period_repeats", "mbg_nbd"]
 )
 def test_quality_is_that_of_the_raw_file(
     published: duckdb.DuckDBPyConnection, buyers: list[Buyer], model: str
@@ -208,10 +208,8 @@ def test_what_is_published_won_and_beat_the_plain_rule(
         (row["purpose"], row["model"]): row
         for row in rows(published, f"select * from model_quality where horizon_days = {HORIZON}")
     }
-    for score, measure in (
-        ("repurchase_probability_90d", "brier"),
-        ("expected_purchase_days", "rmse"),
-    ):
+    measures = {"repurchase_probability_90d": "brier", "expected_purchase_days": "rmse"}
+    for score, measure in measures.items():
         candidates = {"nbd", "bg_nbd", "mbg_nbd", "pareto_nbd"}
         if measure == "brier":
             candidates.add("empirical_table")
