@@ -111,7 +111,7 @@ def main() -> None:
                 _benchmark(result, data_dir, parsed.seed, parsed.memory_limit)
             except _FailedError as error:
                 is_complete = False
-                _say(str(error))
+                _print(str(error))
     print(report(results))
     sys.exit(not is_complete)
 
@@ -124,13 +124,13 @@ def _benchmark(result: Result, data_dir: Path, seed: int, memory_limit: str) -> 
     limits = {"memory_limit": memory_limit, "data_dir": data_dir}
     _remove_former(paths)
 
-    _say(f"{result.line_count:,} lines: simulating")
+    _print(f"{result.line_count:,} lines: simulating")
     size = ("--lines", result.line_count, "--seed", seed)
     result.add_program("simulate", winback("simulate", "--source", SOURCE, *size, **limits))
     withheld = withhold_day(paths, last_day, data_dir / "withheld")
     result.add_bytes("files", bytes_below(paths.landing))
 
-    _say("plain SQL")
+    _print("plain SQL")
     database = data_dir / "plain.duckdb"
     module = (sys.executable, "-m", plain.__name__)
     measured, steps = _quickest(*module, SOURCE, day_before, database, **limits)
@@ -143,17 +143,17 @@ def _benchmark(result: Result, data_dir: Path, seed: int, memory_limit: str) -> 
     result.add_bytes("plain SQL: on disk", database.stat().st_size)
     database.unlink()
 
-    _say("the loader alone")
+    _print("the loader alone")
     module = (sys.executable, "-m", loader.__name__)
     measured, steps = _quickest(*module, SOURCE, database, **limits)
     result.add_program("loader alone", measured, sum(steps.values()))
     loader_seconds = steps["load"]
     database.unlink()
 
-    _say("full build")
+    _print("full build")
     full = _run(result, "full build", result.full_nodes, paths, limits, "--as-of", day_before)
 
-    _say("the next day's run")
+    _print("the next day's run")
     withheld.rename(paths.landing / withheld.name)
     next_day = _run(result, "next day", result.next_day_nodes, paths, limits)
 
@@ -247,7 +247,7 @@ def report(results: list[Result]) -> str:
     return "\n\n".join(markdown_table(table) for table in (rows, nodes))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

@@ -24,7 +24,7 @@ def counted(word: str, count: int) -> str:
 class WinbackError(Exception):
     """The run failed: a file missing or unreadable, an expectation that raised.
 
-    The message is written for the user: it names the file, line or key and the mend, and holds
+    The message is written for the user: it names the file, line or key and the remedy, and holds
     no personal data beyond ids: what looks like a contact is left out, even in a file's name.
     `details` is where in the program an error of the system or of a library came from, for the log.
     """

@@ -12,7 +12,7 @@ def add_commands(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     add_common: Callable[[argparse.ArgumentParser], None],
     paths_of: Callable[[argparse.Namespace], SourcePaths],
-    say: Callable[[str], None],
+    inform: Callable[[str], None],
 ) -> None:
     """Add the commands to the command line.
 
@@ -20,7 +20,7 @@ def add_commands(
         commands: Where commands are added.
         add_common: Adds the arguments that all commands of one source have.
         paths_of: Gives the folders of the source that these name.
-        say: Tells a person of a wait.
+        inform: Tells a person of a wait.
     """
     listing = commands.add_parser("releases", help="list the releases of a source")
     add_common(listing)
@@ -39,7 +39,7 @@ def add_commands(
     rollback.add_argument("release_id", nargs="?", help="by default the one before the current")
     add_common(rollback)
     rollback.set_defaults(
-        command=lambda parsed: _rollback(paths_of(parsed), parsed.release_id, say)
+        command=lambda parsed: _rollback(paths_of(parsed), parsed.release_id, inform)
     )
 
     backup = commands.add_parser(
@@ -74,7 +74,7 @@ def add_commands(
         # Not even the lock's file is left of what is refused.
         look(paths, file)
         keep_to_owner(paths)
-        with source_lock(paths, say):
+        with source_lock(paths, inform):
             print("\n".join(work(paths, file)))
 
     backup.set_defaults(command=run, is_backup=True)
@@ -118,7 +118,7 @@ def _verify(paths: SourcePaths) -> None:
         raise WinbackError("\n  ".join([f"{paths.source} is not as it was published:", *faults]))
 
 
-def _rollback(paths: SourcePaths, release_id: str | None, say: Callable[[str], None]) -> None:
+def _rollback(paths: SourcePaths, release_id: str | None, inform: Callable[[str], None]) -> None:
     from dagster_project.access import keep_to_owner
     from dagster_project.config.source import load_source
     from dagster_project.release.publish import rollback
@@ -127,7 +127,7 @@ def _rollback(paths: SourcePaths, release_id: str | None, say: Callable[[str], N
 
     load_source(paths)
     keep_to_owner(paths)
-    with source_lock(paths, say):
-        recover(paths, say)
-        release = rollback(paths, release_id, say=say)
+    with source_lock(paths, inform):
+        recover(paths, inform)
+        release = rollback(paths, release_id, inform=inform)
     print(f"{release.release_id} (as of {release.as_of}) is current.")

@@ -143,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_data_dir(simulate)
     simulate.set_defaults(command=_simulate)
 
-    keeping.add_commands(commands, _add_common, _paths, _say)
+    keeping.add_commands(commands, _add_common, _paths, _print)
 
     notify = commands.add_parser(
         "notify",
@@ -209,7 +209,7 @@ def _paths(parsed: argparse.Namespace) -> SourcePaths:
     return SourcePaths(_data_dir(parsed), named or setting("WINBACK_SOURCE", DEFAULT_SOURCE))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
@@ -230,12 +230,12 @@ def _run(parsed: argparse.Namespace) -> None:
         full_refresh=parsed.full_refresh,
         rebuild_warehouse=parsed.rebuild_warehouse,
         new_pseudonyms=parsed.new_pseudonyms,
-        say=_say,
+        inform=_print,
     )
     if not is_new:
-        _say("Nothing new: same files, settings, as-of date and code.")
+        _print("Nothing new: same files, settings, as-of date and code.")
         if release.is_rolled_back:
-            _say("This release was rolled back from; --make-current makes it current again.")
+            _print("This release was rolled back from; --make-current makes it current again.")
     print(summary.summarise(paths, source, release))
 
 
@@ -257,7 +257,9 @@ def _simulate(parsed: argparse.Namespace) -> None:
 
     paths = _paths(parsed)
     source = load_source(paths)
-    business = simulation.simulate(source, paths, lines=parsed.lines, seed=parsed.seed, say=_say)
+    business = simulation.simulate(
+        source, paths, lines=parsed.lines, seed=parsed.seed, inform=_print
+    )
     print(
         f"{business.line_count:,} lines ({business.return_count:,} of them returns) of "
         f"{business.customer_count:,} customers from {source.first_day} to {source.last_day}\n"
@@ -285,7 +287,7 @@ def _check(parsed: argparse.Namespace) -> None:
         try:
             source = load_source(paths)
         except ConfigurationError as error:
-            _say(f"winback: {error}")
+            _print(f"winback: {error}")
             faulty.append(name)
             continue
         as_of = source.last_complete_day(datetime.now(UTC))
@@ -299,7 +301,7 @@ def _check(parsed: argparse.Namespace) -> None:
             for line in rule_values.describe(source, paths):
                 print(f"  {line}", flush=True)
         except ConfigurationError as error:
-            _say(f"winback: {error}")
+            _print(f"winback: {error}")
             faulty.append(name)
         except WinbackError as error:
             print(f"  values      not read: {error}", flush=True)
@@ -352,9 +354,9 @@ def _serve(parsed: argparse.Namespace, host: str, port: int | None) -> None:
         from dagster_project.runs.bookkeeping import mark_dead_runs
 
         prepare_dagster_home(paths)
-        mark_dead_runs(paths, _say)
+        mark_dead_runs(paths, _print)
 
-    services.serve(paths, host=host, port=port, prepare=prepare, say=_say)
+    services.serve(paths, host=host, port=port, prepare=prepare, inform=_print)
 
 
 def _port(text: str) -> int:

@@ -34,7 +34,7 @@ def run(
     full_refresh: bool,
     rebuild_warehouse: bool,
     new_pseudonyms: bool,
-    say: Callable[[str], None],
+    inform: Callable[[str], None],
 ) -> tuple[Release, bool]:
     """Load, rebuild, audit and publish; return the release and whether it was built now.
 
@@ -45,10 +45,12 @@ def run(
     """
     now = datetime.now(UTC)
     as_of_date = planning.resolve_as_of(source, as_of, now)
-    with source_lock(paths, say), telling_of_a_full_disk(paths, source):
+    with source_lock(paths, inform), telling_of_a_full_disk(paths, source):
         with telling_failures(paths):
-            recover(paths, say)
-            make_ready(paths, source, say, rebuild=rebuild_warehouse, new_pseudonyms=new_pseudonyms)
+            recover(paths, inform)
+            make_ready(
+                paths, source, inform, rebuild=rebuild_warehouse, new_pseudonyms=new_pseudonyms
+            )
             plan = planning.plan_load(paths, source, now, full_refresh=full_refresh)
             built = None if plan.has_changes else _find_built(source, paths, as_of_date)
         if built is not None:
@@ -67,7 +69,7 @@ def run(
             return built, False
         # Dagster's record of a run that cannot begin would take up what room there is.
         check_room(paths, source)
-        say(f"Starting {source.name} as of {as_of_date}; days {plan.first} to {plan.last}.")
+        inform(f"Starting {source.name} as of {as_of_date}; days {plan.first} to {plan.last}.")
         settings = {"make_current": make_current, "full_refresh": full_refresh}
         release_id = _execute(source, paths, plan, as_of_date, settings)
         release = find_release(paths, release_id)

@@ -61,7 +61,7 @@ def serve(
     host: str,
     port: int | None,
     prepare: Callable[[], None],
-    say: Callable[[str], None],
+    inform: Callable[[str], None],
 ) -> None:
     """Run the UI, or the daemon alone without a port, until a signal ends it.
 
@@ -72,7 +72,7 @@ def serve(
         host: Address on which the web server listens.
         port: Of the web server; none for the daemon alone.
         prepare: What only the one operator of a source may do, before anything starts.
-        say: Tells a person.
+        inform: Tells a person.
 
     Raises:
         WinbackError: another one operates the source, the port cannot be had, or one of the
@@ -88,14 +88,14 @@ def serve(
             _check_port(host, port)
         prepare()
         where = f" at {address}, with its daemon" if address else ""
-        say(f"Starting the {what} of {paths.source}{where}; end it with Ctrl-C, or SIGTERM.")
+        inform(f"Starting the {what} of {paths.source}{where}; end it with Ctrl-C, or SIGTERM.")
         with tempfile.TemporaryDirectory(prefix="winback-") as folder:
             services = _services(Path(folder), host, port)
             try:
-                _watch(services, signals, say)
+                _watch(services, signals, inform)
             finally:
                 _end(services)
-    say(f"The {what} of {paths.source} has ended.")
+    inform(f"The {what} of {paths.source} has ended.")
 
 
 @dataclass
@@ -151,7 +151,7 @@ def _services(folder: Path, host: str, port: int | None) -> list[_Service]:
     return services
 
 
-def _watch(services: list[_Service], signals: list[int], say: Callable[[str], None]) -> None:
+def _watch(services: list[_Service], signals: list[int], inform: Callable[[str], None]) -> None:
     """Start the processes and keep them alive until a signal comes."""
     code = Path(services[0].arguments[services[0].arguments.index("--socket") + 1])
     while not signals:
@@ -166,7 +166,7 @@ def _watch(services: list[_Service], signals: list[int], say: Callable[[str], No
                 if time.monotonic() - service.started_at < LIVES_SECONDS:
                     service.check()
                     raise WinbackError(f"{ended}; what it said stands above.")
-                say(f"{ended}; starting it again.")
+                inform(f"{ended}; starting it again.")
                 service.signal(signal.SIGKILL)
                 service.start()
         time.sleep(LOOK_SECONDS)

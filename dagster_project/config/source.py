@@ -1,7 +1,7 @@
 """A source: one business, as its file `data/sources/<name>.yml` describes it; read and checked.
 
 Every mistake in the file ends in a ConfigurationError that names the file, the line, the key and
-the mend.
+the remedy.
 """
 
 import difflib
@@ -321,7 +321,7 @@ def _check(source: Source) -> None:
 def _explain(
     shown: Path, error: ValidationError | TypeError, lines: dict[tuple, int], content: dict
 ) -> str:
-    """Turn pydantic's errors into one line each, with the place and the mend."""
+    """Turn pydantic's errors into one line each, with the place and the remedy."""
     if isinstance(error, TypeError):
         return f"{shown}: the keys name and path are taken from the file itself; remove them."
     messages = []

@@ -131,7 +131,7 @@ def _conclude(
     """Record a gate's verdict for a release, yield what people see of it, and stop what is blocked.
 
     Raises:
-        GateBlockedError: With all that blocks, and its mend.
+        GateBlockedError: With all that blocks, and its remedy.
     """
     verdicts.record(
         paths,
@@ -176,7 +176,7 @@ def _stop_if_blocked(verdicts: Sequence[TableVerdict]) -> None:
     """Fail the run if anything blocks, also what this run has no check of: it is recorded.
 
     Raises:
-        GateBlockedError: With all that blocks, and its mend.
+        GateBlockedError: With all that blocks, and its remedy.
     """
     message = blocked_message(outcome for one in verdicts for outcome in one.outcomes)
     if message:

@@ -12,7 +12,7 @@ from dagster_project.errors import WinbackError, first_line
 
 # The lines of `blocked_message` that quote nothing of the data, up to where they would.
 _WITHOUT_VALUES = re.compile(
-    r"(?:raw|release) gate, \w+: \w+ failed$|  (?:expected|mend): .*|"
+    r"(?:raw|release) gate, \w+: \w+ failed$|  (?:expected|remedy): .*|"
     r"  unexpected: [\d,]*\d(?: of [\d,]*\d)?"
 )
 
@@ -32,7 +32,7 @@ class Outcome:
     evaluated_count: int
     unexpected_count: int
     example_ids: tuple[str, ...]
-    mend: str
+    remedy: str
 
     @property
     def unexpected(self) -> str:
@@ -71,7 +71,7 @@ class TableVerdict:
 
 
 def blocked_message(outcomes: Iterable[Outcome]) -> str:
-    """Say for a person what blocks, with its numbers, examples and mend; empty if nothing does."""
+    """Say for a person what blocks: numbers, examples and remedy; empty if nothing does."""
     return "\n".join(
         line
         for outcome in outcomes
@@ -83,7 +83,7 @@ def blocked_message(outcomes: Iterable[Outcome]) -> str:
             f"  threshold:  {outcome.threshold}",
             f"  unexpected: {outcome.unexpected}"
             + (f", for example {', '.join(outcome.example_ids)}" if outcome.example_ids else ""),
-            f"  mend:       {outcome.mend}",
+            f"  remedy:     {outcome.remedy}",
         )
     )
 
@@ -125,7 +125,7 @@ def _outcome(gate: str, table: str, one: Mapping[str, Any]) -> Outcome:
         evaluated_count=evaluated,
         unexpected_count=unexpected,
         example_ids=_example_ids(result),
-        mend=meta["mend"],
+        remedy=meta["remedy"],
     )
 
 

@@ -299,7 +299,7 @@ def read_raw_verdicts(paths: SourcePaths, subject: str) -> list[TableVerdict]:
         WinbackError: They are absent, on other data or not whole.
     """
     file = _raw_verdicts_file(paths)
-    mend = "run again, so that the raw gate judges anew"
+    remedy = "run again, so that the raw gate judges anew"
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
         judged = stored["subject"]
@@ -307,12 +307,12 @@ def read_raw_verdicts(paths: SourcePaths, subject: str) -> list[TableVerdict]:
             TableVerdict.read("raw", one["table_name"], one["result"]) for one in stored["verdicts"]
         ]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise WinbackError(f"the raw gate's verdicts in {file} cannot be read; {mend}") from error
+        raise WinbackError(f"the raw gate's verdicts in {file} cannot be read; {remedy}") from error
     if judged != subject:
-        raise WinbackError(f"the raw gate's verdicts in {file} are on other data or days; {mend}")
+        raise WinbackError(f"the raw gate's verdicts in {file} are on other data or days; {remedy}")
     if not verdicts or not all(verdict.outcomes for verdict in verdicts):
         # Without outcomes nothing would block.
-        raise WinbackError(f"the raw gate's verdicts in {file} lack their outcomes; {mend}")
+        raise WinbackError(f"the raw gate's verdicts in {file} lack their outcomes; {remedy}")
     return verdicts
 
 

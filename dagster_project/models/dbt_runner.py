@@ -113,7 +113,7 @@ def _keep_parsed(target: Path, parsed: Path) -> None:
 
 
 def _failure(outcome: Any) -> str:
-    """Say which nodes failed, why and what to do, without values of rows."""
+    """Inform which nodes failed, why and what to do, without values of rows."""
     if outcome.exception is not None:
         said = quoting_nothing(str(outcome.exception))
         return f"{first_line(said)}. The models cannot be read; install the program anew."

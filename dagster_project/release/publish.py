@@ -33,7 +33,7 @@ from dagster_project.release.candidate import (
 from dagster_project.release.check import faults_of
 from dagster_project.release.links import switch
 from dagster_project.release.manifest import MANIFEST, manifest
-from dagster_project.release.recover import UNRECORDED, Say, recover
+from dagster_project.release.recover import UNRECORDED, Inform, recover
 from dagster_project.release.state import (
     HISTORY_TABLES,
     HISTORY_TYPES,
@@ -121,27 +121,29 @@ def switch_to(paths: SourcePaths, release_id: str) -> Release:
     return _switch_back(paths, release_id, "publish")
 
 
-def rollback(paths: SourcePaths, release_id: str | None = None, *, say: Say = print) -> Release:
+def rollback(
+    paths: SourcePaths, release_id: str | None = None, *, inform: Inform = print
+) -> Release:
     """Make a former release the current one again; every byte of it is compared before.
 
     Args:
         paths: Folders of the source.
         release_id: The release to go to; by default the one published before the current one,
             passing over releases that a rollback already left and damaged ones.
-        say: Is told of damaged ones.
+        inform: Is told of damaged ones.
 
     Raises:
         ConfigurationError: No kept release has this id.
         WinbackError: There is no former release, or the one asked for is damaged.
     """
     if release_id is None:
-        release_id = _former(paths, say)
+        release_id = _former(paths, inform)
     elif _is_damaged(paths, release_id):
-        recover(paths, say)
+        recover(paths, inform)
     return _switch_back(paths, release_id, "rollback")
 
 
-def _former(paths: SourcePaths, say: Say) -> str:
+def _former(paths: SourcePaths, inform: Inform) -> str:
     """Return the newest whole release before the current one that a rollback may go to."""
     # Newest first: what stands behind the current one was published before it.
     releases = list_releases(paths)
@@ -150,7 +152,7 @@ def _former(paths: SourcePaths, say: Say) -> str:
         if release.is_kept and release.was_current and not release.is_rolled_back:
             if not _is_damaged(paths, release.release_id):
                 return release.release_id
-            recover(paths, say)
+            recover(paths, inform)
     raise WinbackError(f"{paths.source}: there is no former release to roll back to")
 
 

@@ -62,7 +62,7 @@ class Raw:
 def make_ready(
     paths: SourcePaths,
     source: Source,
-    say: Callable[[str], None],
+    inform: Callable[[str], None],
     *,
     rebuild: bool = False,
     new_pseudonyms: bool = False,
@@ -75,7 +75,7 @@ def make_ready(
     Args:
         paths: Folders of the source.
         source: The source as the run read it.
-        say: Is told what was done.
+        inform: Is told what was done.
         rebuild: Make the warehouse anew whatever it is, and without the files that have gone.
         new_pseudonyms: Make a new key and, with it, the warehouse anew.
 
@@ -122,20 +122,22 @@ def make_ready(
         former = paths.pseudonym_key.with_name(f"replaced-{stamp()}.key")
         paths.pseudonym_key.chmod(0o600)
         paths.pseudonym_key.rename(former)
-        say(f"The former key of pseudonyms is {former} now.")
+        inform(f"The former key of pseudonyms is {former} now.")
     kept = _put_aside(paths, is_complete=not gone)
     with connect(paths) as connection:
         prepare_raw(connection)
         if new_pseudonyms:
             key = fingerprint(make_key(paths))
-            say("A new key of pseudonyms is made: customers whose ids are pseudonyms get others.")
+            inform(
+                "A new key of pseudonyms is made: customers whose ids are pseudonyms get others."
+            )
         else:
             key = raw.key if raw else None
         if key is not None:
             insert(connection, "raw.pseudonym_key", {"fingerprint": key})
         if last is not None:
             _note_known(connection, last.release_id)
-    say(
+    inform(
         f"The warehouse {paths.warehouse} {damage or 'was put aside'}; it is made anew from the "
         f"files{f', without {_listed(gone)} that {_are(gone)} no longer there' if gone else ''}."
         + (f" The old one is {kept} now; delete it if nobody needs it." if kept else "")

@@ -39,7 +39,7 @@ from dagster_project.release.state import (
 from dagster_project.standing import standing, what_stands
 from dagster_project.warehouse import attach, utc_now
 
-Say = Callable[[str], None]
+Inform = Callable[[str], None]
 
 # Stands in a release until the state on disk knows it: one without it that the state does not know
 # was known to a later state than this.
@@ -48,7 +48,7 @@ UNRECORDED = ".unrecorded"
 KEPT_DAMAGED = 3
 
 
-def recover(paths: SourcePaths, say: Say) -> None:
+def recover(paths: SourcePaths, inform: Inform) -> None:
     """Mend what a kill, a hand or a disk did to state and releases; call under the lock.
 
     Afterwards every release is whole and known to the state, and readers have the one they had,
@@ -57,9 +57,9 @@ def recover(paths: SourcePaths, say: Say) -> None:
 
     Args:
         paths: Folders of the source.
-        say: Is told what was wrong, what was done and what is left to do.
+        inform: Is told what was wrong, what was done and what is left to do.
     """
-    _mend_state(paths, say)
+    _mend_state(paths, inform)
     if not paths.published.is_dir() and not paths.state.exists():
         return
     paths.published.mkdir(parents=True, exist_ok=True)
@@ -69,18 +69,18 @@ def recover(paths: SourcePaths, say: Say) -> None:
                 delete(entry)
     if not has_candidate(paths):
         remove(paths.candidate)
-    shown = _move_folders_at_links(paths, say)
+    shown = _move_folders_at_links(paths, inform)
     with open_state(paths) as con:
         damaged = _damaged(con, paths)
-        _adopt(con, paths, damaged.keys(), say)
+        _adopt(con, paths, damaged.keys(), inform)
         wanted = (current_id(paths) or shown or name_at_link(paths), last_switch(con))
         lost = next((one for one in wanted if one in damaged), None)
         # Before anything is said of what may be rolled back to.
         aside = {one: _set_aside(paths, paths.releases / one) for one in damaged if one != lost}
-        _show(con, paths, damaged, wanted, lost, say)
+        _show(con, paths, damaged, wanted, lost, inform)
     for release_id, place in aside.items():
         unnoticed = "; readers notice nothing" if standing(paths) else ""
-        say(
+        inform(
             f"Release {release_id}, not the current one, is damaged: {listed(damaged[release_id])}."
             f" It is moved to {place}, so that nobody rolls back to it{unnoticed}."
         )
@@ -101,7 +101,7 @@ def release_folders(paths: SourcePaths) -> list[Path]:
 # --- the state --------------------------------------------------------------------------------
 
 
-def _mend_state(paths: SourcePaths, say: Say) -> None:
+def _mend_state(paths: SourcePaths, inform: Inform) -> None:
     """Put the copy of the one before in place of a state that cannot be read."""
     fault = fault_of_state(paths, paths.state)
     if fault is None or not (
@@ -121,7 +121,7 @@ def _mend_state(paths: SourcePaths, say: Say) -> None:
     if former:
         with appearing_whole(paths.state) as temporary:
             shutil.copy(former, temporary)
-    say(f"{paths.state} {fault}; this run {cure}.{aside}")
+    inform(f"{paths.state} {fault}; this run {cure}.{aside}")
 
 
 def cure_of_state(paths: SourcePaths) -> tuple[str, Path | None]:
@@ -135,7 +135,7 @@ def cure_of_state(paths: SourcePaths) -> tuple[str, Path | None]:
 
 
 def _adopt(
-    con: duckdb.DuckDBPyConnection, paths: SourcePaths, damaged: Collection[str], say: Say
+    con: duckdb.DuckDBPyConnection, paths: SourcePaths, damaged: Collection[str], inform: Inform
 ) -> None:
     """Add to the state the releases it does not know, from their files and manifests.
 
@@ -166,7 +166,7 @@ def _adopt(
         if manifest.get("made_current") and not is_told:
             append_switch(con, published_at, folder.name, "publish")
     if forgotten:
-        say(
+        inform(
             f"{paths.state} did not hold these releases, published after it was written: "
             f"{', '.join(folder.name for folder, _ in forgotten)}. They are taken up from their "
             "manifests; none is deleted, and `winback releases` lists them. What was rolled back "
@@ -205,7 +205,7 @@ def _show(
     damaged: dict[str, list[str]],
     wanted: tuple[str | None, str | None],
     lost: str | None,
-    say: Say,
+    inform: Inform,
 ) -> None:
     """Let readers have what they had, else the best there is, and record it.
 
@@ -215,7 +215,7 @@ def _show(
         damaged: Damaged releases with their faults.
         wanted: What the link points to, and what readers were given last.
         lost: That of these which is damaged; the only one of the damaged in its place.
-        say: Is told what readers have.
+        inform: Is told what readers have.
     """
     pointed, last = wanted
     releases = recorded_releases(con, paths)
@@ -225,7 +225,7 @@ def _show(
         if fault:
             switch(paths, chosen)
         elif link_published_file(paths):
-            say(f"{paths.published_file} was not the link it should be; it is restored.")
+            inform(f"{paths.published_file} was not the link it should be; it is restored.")
         _record_shown(con, paths, chosen, last, releases)
     if lost:
         _let_go(paths, lost, chosen)
@@ -234,22 +234,22 @@ def _show(
             if chosen
             else f"There is no other release to show. {what_stands(paths)}"
         )
-        say(
+        inform(
             f"The current release {lost} is damaged: {listed(damaged[lost])}. {has} It is "
             f"moved to {paths.damaged / lost}; `winback run` builds it again if its files and "
             "settings are still the same."
         )
     elif chosen and fault and chosen in wanted:
-        say(f"{paths.current} {fault}; it points to {chosen} again.")
+        inform(f"{paths.current} {fault}; it points to {chosen} again.")
     elif chosen and fault:
-        say(
+        inform(
             f"{paths.current} {fault}, and {pointed or last} is not there. Readers have {chosen} "
             "now, the newest whole release that they had before; `winback run` builds the other "
             "again if its files and settings are still the same."
         )
     elif not chosen and fault and last and not shows_damaged(paths):
         unlink_current(paths)
-        say(
+        inform(
             f"{paths.current} {fault}, and no whole release is left that readers had and nobody "
             f"rolled back from. {what_stands(paths)}"
         )
@@ -316,7 +316,7 @@ def fault_of_link(paths: SourcePaths) -> str:
     return "was no link" if paths.current.exists() else "was missing"
 
 
-def _move_folders_at_links(paths: SourcePaths, say: Say) -> str | None:
+def _move_folders_at_links(paths: SourcePaths, inform: Inform) -> str | None:
     """Make way for links where folders stand; return the release that a folder was a copy of."""
     if paths.published_file.is_dir() and not paths.published_file.is_symlink():
         _set_aside(paths, paths.published_file)
@@ -327,7 +327,7 @@ def _move_folders_at_links(paths: SourcePaths, say: Say) -> str | None:
     if release_id is None or destination.exists():
         destination = _place_aside(paths, paths.current.name)
     put_folder_away(paths, destination)
-    say(f"{paths.current} was a folder instead of a link, a copy; it is moved to {destination}.")
+    inform(f"{paths.current} was a folder instead of a link, a copy; it is moved to {destination}.")
     return release_id
 
 

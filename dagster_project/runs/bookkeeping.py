@@ -65,11 +65,11 @@ def fail_dead_runs(paths: SourcePaths, instance: dg.DagsterInstance) -> list[str
     return dead
 
 
-def mark_dead_runs(paths: SourcePaths, say: Callable[[str], None]) -> None:
+def mark_dead_runs(paths: SourcePaths, inform: Callable[[str], None]) -> None:
     """Mark what a kill or a reboot ended, when the daemon starts: see `fail_dead_runs`.
 
     Dagster's own daemon asks no process whether a run still works.
     """
     with dg.DagsterInstance.get() as instance:
         for run_id in fail_dead_runs(paths, instance):
-            say(f"Run {run_id} had died; it is marked as failed.")
+            inform(f"Run {run_id} had died; it is marked as failed.")

@@ -25,7 +25,7 @@ _held: dict[str, int] = {}
 
 
 @contextmanager
-def source_lock(paths: SourcePaths, say: Callable[[str], None]) -> Iterator[None]:
+def source_lock(paths: SourcePaths, inform: Callable[[str], None]) -> Iterator[None]:
     """Hold the source's lock; wait for it, and say so, while another run works."""
     key = str(paths.lock)
     if key in _held:
@@ -35,7 +35,7 @@ def source_lock(paths: SourcePaths, say: Callable[[str], None]) -> Iterator[None
         finally:
             _held[key] -= 1
         return
-    wait = _Wait(paths.source, say)
+    wait = _Wait(paths.source, inform)
     with locked(paths.lock, poll_seconds=POLL_SECONDS, may_wait=wait.goes_on):
         _held[key] = 1
         try:
@@ -98,12 +98,12 @@ class _Wait:
     """A wait for another run without an end, of which a person is told now and then."""
 
     source: str
-    say: Callable[[str], None]
+    inform: Callable[[str], None]
     said_at: float | None = None
 
     def goes_on(self) -> bool:
         now = time.monotonic()
         if self.said_at is None or now - self.said_at > REMIND_EVERY_SECONDS:
-            self.say(f"Another run of {self.source} is working; waiting for it to end.")
+            self.inform(f"Another run of {self.source} is working; waiting for it to end.")
             self.said_at = now
         return True

@@ -84,7 +84,8 @@ def _choose_alive(tests: Mapping[tuple[int, int], Backtest], today: CurrentFits)
     last = tests.get((DECIDING_HORIZON, LAST))
     by_likelihood = sorted(ALIVE_MODELS, key=lambda name: -today.fits[name].log_likelihood)
     faults = {
-        name: refusal(name, today.fits) or _untold_returns(name, last) for name in by_likelihood
+        name: refusal(name, today.fits) or _misjudges_repurchases(name, last)
+        for name in by_likelihood
     }
     allowed = [name for name, fault in faults.items() if fault is None]
     if not allowed:
@@ -99,11 +100,11 @@ def _choose_alive(tests: Mapping[tuple[int, int], Backtest], today: CurrentFits)
     )
 
 
-def _untold_returns(name: str, last: Backtest | None) -> str | None:
+def _misjudges_repurchases(name: str, last: Backtest | None) -> str | None:
     """Return why a model's word on who has left is not to be taken, or None.
 
     Drop-out can be identified and yet be told of the wrong customers: a model that does not know
-    who returns does not know who has left.
+    who buys again does not know who has left.
     """
     judged = last.quality.get(name, {}) if last else {}
     if "brier_difference_high" not in judged:
@@ -112,8 +113,8 @@ def _untold_returns(name: str, last: Backtest | None) -> str | None:
     if high <= 0:
         return None
     return (
-        f"as of {last.cutoff_on} {name} did not tell better than the plain rule who returns "
-        f"(difference of Brier scores {low:+.4f} to {high:+.4f})"
+        f"as of {last.cutoff_on} {name} did not tell better than the plain rule who buys "
+        f"again (difference of Brier scores {low:+.4f} to {high:+.4f})"
     )
 
 

@@ -35,7 +35,7 @@ class Scorer:
     Attributes:
         discount_rate: What money in a year is worth less than today, as a share a year.
         margin_rate: Margin for each unit of the net revenue of purchase days, of the whole source.
-        return_forecast: A fitted model, the empirical table, the plain rule, or None.
+        repurchase_forecast: A fitted model, the empirical table, the plain rule, or None.
         count_fit: The fitted model that forecasts purchases, or None.
         count_rules: By horizon in days, the plain rule that does where no model may.
         alive_fit: The fitted model that says who is still a customer, or None.
@@ -44,7 +44,7 @@ class Scorer:
 
     discount_rate: float
     margin_rate: float
-    return_forecast: Fit | rules.EmpiricalTable | rules.HiatusRule | None = None
+    repurchase_forecast: Fit | rules.EmpiricalTable | rules.HiatusRule | None = None
     count_fit: Fit | None = None
     count_rules: Mapping[int, rules.HiatusRule] = field(default_factory=dict)
     alive_fit: Fit | None = None
@@ -78,7 +78,7 @@ class Scorer:
         history = history_of(customers)
         alive = {
             fit.model: MODELS[fit.model].probability_alive(fit.values, *history)
-            for fit in (self.alive_fit, self.count_fit, self.return_forecast)
+            for fit in (self.alive_fit, self.count_fit, self.repurchase_forecast)
             if isinstance(fit, Fit)
         }
         scores = {
@@ -177,7 +177,7 @@ class Scorer:
     def _repurchase_probability(
         self, customers: Snapshot, alive: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        forecast = self.return_forecast
+        forecast = self.repurchase_forecast
         if forecast is None:
             return np.full(len(customers), np.nan)
         if isinstance(forecast, rules.EmpiricalTable | rules.HiatusRule):
@@ -221,11 +221,11 @@ def make_scorer(
     learnt_from = {
         horizon: test.customers for (horizon, step), test in tests.items() if step == LAST
     }
-    return_forecast = today.fits.get(published["repurchase_probability_90d"])
+    repurchase_forecast = today.fits.get(published["repurchase_probability_90d"])
     if published["repurchase_probability_90d"] == EMPIRICAL_TABLE:
-        return_forecast = rules.EmpiricalTable.learn(learnt_from[DECIDING_HORIZON])
+        repurchase_forecast = rules.EmpiricalTable.learn(learnt_from[DECIDING_HORIZON])
     elif published["repurchase_probability_90d"] == HIATUS_RULE:
-        return_forecast = rules.HiatusRule.learn(learnt_from[DECIDING_HORIZON])
+        repurchase_forecast = rules.HiatusRule.learn(learnt_from[DECIDING_HORIZON])
     count_rules = {}
     if published["expected_purchase_days"] == HIATUS_RULE:
         count_rules = {
@@ -234,7 +234,7 @@ def make_scorer(
     return Scorer(
         discount_rate=discount_rate,
         margin_rate=margin_rate,
-        return_forecast=return_forecast,
+        repurchase_forecast=repurchase_forecast,
         count_fit=today.fits.get(published["expected_purchase_days"]),
         count_rules=count_rules,
         alive_fit=today.fits.get(published["probability_alive"]),

@@ -41,7 +41,7 @@ def simulate(
     *,
     lines: int,
     seed: int,
-    say: Callable[[str], None],
+    inform: Callable[[str], None],
     threads: int | None = None,
 ) -> Business:
     """Write the business of a source into its landing folder, in place of what is there.
@@ -54,7 +54,7 @@ def simulate(
         paths: Where the source lies.
         lines: Lines of transactions to write, returns included.
         seed: Another seed is another business.
-        say: Told about progress.
+        inform: Told about progress.
         threads: Of DuckDB; the result does not depend on it.
 
     Raises:
@@ -62,7 +62,7 @@ def simulate(
         WinbackError: the landing folder holds files that were not simulated.
     """
     _check_can_be_simulated(source, lines)
-    with source_lock(paths, say):
+    with source_lock(paths, inform):
         _check_holds_simulated_only(paths)
         with _replacing(paths) as (landing, truth), connect(paths, MEMORY) as connection:
             if threads:
@@ -70,7 +70,7 @@ def simulate(
             define_draws(connection, seed)
             draw_customers(connection, source, lines)
             (customer_count,) = connection.execute("select count(*) from customers").fetchone()
-            say(f"{customer_count:,} customers drawn; writing what they bought.")
+            inform(f"{customer_count:,} customers drawn; writing what they bought.")
             line_count = sum(
                 write_month(connection, source, month, landing) for month in _months(source)
             )

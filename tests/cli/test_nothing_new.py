@@ -21,7 +21,7 @@ def test_after_a_rollback_to_what_is_damaged_now_a_run_says_what_to_do(
     paths = make_shop(tmp_path / "data")
     source = load_source(paths)
     former, newest = release(paths, "a"), release(paths, "b")
-    assert rollback(paths, say=print).release_id == former.release_id
+    assert rollback(paths, inform=print).release_id == former.release_id
     shutil.rmtree(paths.releases / former.release_id)
     monkeypatch.setattr(cli_run, "make_ready", lambda *_, **__: None)
     monkeypatch.setattr(
@@ -32,7 +32,7 @@ def test_after_a_rollback_to_what_is_damaged_now_a_run_says_what_to_do(
     def run(*, make_current: bool) -> tuple[Release, bool]:
         options = {"full_refresh": False, "rebuild_warehouse": False, "new_pseudonyms": False}
         return cli_run.run(
-            source, paths, as_of=None, make_current=make_current, say=print, **options
+            source, paths, as_of=None, make_current=make_current, inform=print, **options
         )
 
     with pytest.raises(WinbackError, match="readers have no release") as told:

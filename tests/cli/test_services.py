@@ -53,7 +53,7 @@ try:
         host="127.0.0.1",
         port=port or None,
         prepare=prepare,
-        say=lambda text: print(text, flush=True),
+        inform=lambda text: print(text, flush=True),
     )
 except WinbackError as error:
     sys.exit(f"winback: {error}")

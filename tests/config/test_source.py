@@ -1,4 +1,4 @@
-"""Source files: every mistake is answered with its mend, and what follows from what they say."""
+"""Source files: every mistake is answered with its remedy, and what follows from what they say."""
 
 import json
 import re
@@ -82,7 +82,7 @@ FAULTS = [
 @pytest.mark.parametrize(
     ("text", "place", "parts"), [one[1:] for one in FAULTS], ids=[one[0] for one in FAULTS]
 )
-def test_fault_names_file_line_key_and_mend(
+def test_fault_names_file_line_key_and_remedy(
     text: str, place: str, parts: list[str], tmp_path: Path
 ) -> None:
     check_fault(tmp_path, text, place, parts)

@@ -139,5 +139,5 @@ def test_a_blocked_verdict_fails_its_run_whatever_was_chosen(tmp_path: Path) -> 
     error = failure_of(customers)
     assert type(error) is GateBlockedError
     assert str(error).startswith("raw gate, loads: rejected_share_within_limit failed\n")
-    assert "mend:" in str(error)
+    assert "remedy:" in str(error)
     assert "readers keep what they have" in str(error)

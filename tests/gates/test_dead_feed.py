@@ -84,7 +84,7 @@ def test_ten_days_without_files_are_warned_of_and_then_block(tmp_path: Path) -> 
         "  threshold:  transactions: fewer than 7 days without data, closed days left out",
         "  unexpected: 10 of 10, for example 2024-03-06, 2024-03-07, 2024-03-08, 2024-03-09, "
         "2024-03-10",
-        "  mend:       Look whether the files of the silent table still arrive and are complete; "
+        "  remedy:     Look whether the files of the silent table still arrive and are complete; "
         "if the business was closed, add the days to `closed_days` in the source's YAML; if so "
         "long a silence is usual, set `maximum_silent_days` in its limits.",
     ]

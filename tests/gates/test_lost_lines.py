@@ -93,7 +93,7 @@ def test_a_window_of_days_written_anew_blocks_with_its_first_lost_day(tmp_path: 
         lost = told(shop, former)["no_lines_lost"]
         assert lost.observed_value == "1 of 1 lines of 1 day"
         assert lost.example_ids == ("transactions 2024-01-01",)
-        assert "a name of its own" in lost.mend
+        assert "a name of its own" in lost.remedy
 
 
 def test_a_corrected_file_is_warned_of(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_message_that_leaves_the_house_quotes_nothing_of_the_data(warehouse: P
         f"raw gate, transactions: {outcome.expectation} failed",
         f"  expected:   {outcome.description}",
         "  unexpected: 7 of 7",
-        f"  mend:       {outcome.mend}",
+        f"  remedy:     {outcome.remedy}",
     ]
     quoted = replace(outcome, observed_value="x\n13912345678 of Ms Li", example_ids=("C1\nC2",))
     assert without_values(blocked_message([quoted])) == without_values(message)

@@ -29,12 +29,12 @@ def a_day(chance: random.Random, files: dict[str, list[str]], today: date) -> No
     """Let happen to the files what happens on a day; a broken file is mended or breaks anew."""
     files[f"{today}.csv"] = a_file(chance, today)
     name = chance.choice(sorted(files))
-    event = chance.choice(["nothing", "correct", "break", "mend", "mend", "withdraw"])
+    event = chance.choice(["nothing", "correct", "break", "remedy", "remedy", "withdraw"])
     if event == "correct":
         files[name] = a_file(chance, today)
     elif event == "break":
         files[name] = [*files[name], BROKEN]
-    elif event == "mend":
+    elif event == "remedy":
         for broken in files:
             files[broken] = [row for row in files[broken] if row != BROKEN]
     elif event == "withdraw":

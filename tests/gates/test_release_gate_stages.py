@@ -123,7 +123,7 @@ def test_more_turning_alarm_or_lost_than_usual_names_a_dead_feed(
         "A likely cause is a dead feed: transactions: last data 2024-03-27"
     )
     assert unusual.threshold == "at most 5.6%, usual are 3.3%"
-    assert "Look first whether the feed is dead" in unusual.mend
+    assert "Look first whether the feed is dead" in unusual.remedy
     make(warehouse, "update audit.feed set silent_days = 0")
     assert turns(release, warehouse).observed_value.endswith("since 2024-03-28")
 

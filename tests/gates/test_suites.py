@@ -21,7 +21,7 @@ def test_suites_are_well_formed(gate: str) -> None:
         for one in expectations:
             assert one["severity"] in ("critical", "warning")
             assert one["description"].endswith(".")
-            assert one["meta"]["mend"].endswith(".")
+            assert one["meta"]["remedy"].endswith(".")
 
 
 def test_expectation_that_raises_is_a_failure_of_the_run(warehouse: Path) -> None:

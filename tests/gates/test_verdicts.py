@@ -49,7 +49,7 @@ def stored_result(severity: str = "critical", *, success: bool = True) -> dict[s
                 "expectation_config": {
                     "severity": severity,
                     "description": "Amounts are within limits.",
-                    "meta": {"id": "amount_within_limits", "mend": "Correct the file."},
+                    "meta": {"id": "amount_within_limits", "remedy": "Correct the file."},
                 },
                 "result": {"element_count": 9, "unexpected_count": 0 if success else 2},
             }

@@ -120,7 +120,7 @@ def test_no_day_delivered_twice(present: int, is_passed: bool, tmp_path: Path) -
                 f"2024-01-02: 10 lines of gone files, {present} of present ones"
             )
             assert outcome.example_ids == ("2024-01-02",)
-            assert "--full-refresh" in outcome.mend
+            assert "--full-refresh" in outcome.remedy
         shop.load(full_refresh=True)
         assert failed_gate(shop, "load_days") == {}
         assert shop.rows("select ordered_on, count(*) from raw.transactions group by all "

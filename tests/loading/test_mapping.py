@@ -95,7 +95,7 @@ def test_columns_turned_into_attributes(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
-def test_absent_column_names_file_line_key_and_mend(shop: Shop) -> None:
+def test_absent_column_names_file_line_key_and_remedy(shop: Shop) -> None:
     shop.put("f.csv", "client,day,amount\na,2024-01-02,1\n")
     with pytest.raises(ConfigurationError) as raised:
         shop.load()

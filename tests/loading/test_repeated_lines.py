@@ -121,7 +121,7 @@ def test_lines_of_two_files_block(
         assert outcomes[BLOCKED].is_blocking
         assert outcomes[BLOCKED].observed_value == observed
         for part in ("`key`", "`duplicates: keep_last`", "`repeated_lines: allowed`", "remove"):
-            assert part in outcomes[BLOCKED].mend
+            assert part in outcomes[BLOCKED].remedy
         shop.configure(columns=columns, table=ALLOWED)
         shop.load()
         assert failed_outcomes(shop, "repeated_lines") == {}

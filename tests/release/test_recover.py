@@ -286,9 +286,9 @@ def test_rollback_reads_every_byte_before(history):
         flip_in_no_time(history.releases / IDS[one])
     said: list[str] = []
     with pytest.raises(WinbackError, match=rf"{IDS['a']} is damaged and stands in .*Name another"):
-        rollback(history, IDS["a"], say=said.append)
+        rollback(history, IDS["a"], inform=said.append)
     with pytest.raises(WinbackError, match="no former release"):
-        rollback(history, say=said.append)
+        rollback(history, inform=said.append)
     assert [one.split(",")[0] for one in said] == [f"Release {IDS[one]}" for one in "acb"]
     assert read_whole(history) == "e"
 
@@ -296,7 +296,7 @@ def test_rollback_reads_every_byte_before(history):
 def test_rolling_back_to_the_current_one_that_is_damaged_shows_another(history):
     flip_in_no_time(history.releases / IDS["e"])
     with pytest.raises(WinbackError, match="is damaged and stands in"):
-        rollback(history, IDS["e"], say=lambda _: None)
+        rollback(history, IDS["e"], inform=lambda _: None)
     assert read_whole(history) == "c"
 
 

@@ -1,4 +1,4 @@
-"""What the log of a failed run keeps of its fault: the message with its mend, no stack trace."""
+"""What the log of a failed run keeps of its fault: the message with its remedy, no stack trace."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from dagster_project.cli.failures import failure_of
 from dagster_project.errors import ConfigurationError, GateBlockedError, WinbackError
 from dagster_project.runs.event_log import EventLog
 
-BLOCKED = "raw gate, loads: something failed\n  mend:       Correct: the file"
+BLOCKED = "raw gate, loads: something failed\n  remedy:     Correct: the file"
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ OUTCOME = Outcome(
     evaluated_count=1000,
     unexpected_count=50,
     example_ids=(PERSON,),
-    mend="Correct the lines.",
+    remedy="Correct the lines.",
 )
 
 
@@ -144,7 +144,7 @@ def test_the_five_events_are_told_once_each(
         "raw gate, loads: rejected_share_within_limit failed",
         "  expected:   No file has too many rejected lines.",
         "  unexpected: 50 of 1,000",
-        "  mend:       Correct the lines.",
+        "  remedy:     Correct the lines.",
         "Readers of shop have no release until a run publishes one.",
     ]
     assert str(paths.blocked / blocked) in texts["blocked"]

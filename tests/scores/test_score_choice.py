@@ -96,7 +96,7 @@ def test_without_a_cutoff_nothing_is_published() -> None:
 
 
 def told_returns(**sharpness: float) -> dict[tuple[int, int], Backtest]:
-    """Return tests in which the models told well who returns, but for those given."""
+    """Return tests in which the models told well who buys again, but for those given."""
     sharp = {HIATUS_RULE: 0.2} | dict.fromkeys(MODELS, 0.5) | sharpness
     return contest(sharp, sharp)
 
@@ -116,7 +116,7 @@ def test_a_model_that_does_not_know_who_returns_does_not_know_who_has_left() -> 
     assert choice(told_returns(pareto_nbd=0.1)).published == "mbg_nbd"
     neither = choice(told_returns(pareto_nbd=0.1, mbg_nbd=0.1))
     assert neither.published is None
-    assert "pareto_nbd did not tell better than the plain rule who returns" in neither.reason
+    assert "pareto_nbd did not tell better than the plain rule who buys again" in neither.reason
     assert "too little data" in choice({}).reason
 
 

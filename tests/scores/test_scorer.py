@@ -27,7 +27,7 @@ def test_published_rules_learn_from_what_followed_the_last_cutoff(publisher: str
     choices["expected_purchase_days"] = Choice("nbd", HIATUS_RULE, "")
     choices["repurchase_probability_90d"] = Choice(publisher, publisher, "")
     scorer = make_scorer(0.10, 0.25, tests, today, choices)
-    assert scorer.return_forecast.counts == pytest.approx(1)
+    assert scorer.repurchase_forecast.counts == pytest.approx(1)
     assert {days: rule.counts.tolist() for days, rule in scorer.count_rules.items()} == {
         30: pytest.approx([10, 10]),
         90: pytest.approx([1, 1]),
@@ -37,7 +37,7 @@ def test_published_rules_learn_from_what_followed_the_last_cutoff(publisher: str
 def test_the_published_table_gives_every_tier_its_own_cell_in_every_batch() -> None:
     customers = snapshot()
     table = rules.EmpiricalTable.learn(customers)
-    scorer = Scorer(0.10, 0.25, return_forecast=table)
+    scorer = Scorer(0.10, 0.25, repurchase_forecast=table)
     is_low = customers.value_tier == 0
     batch = Snapshot(
         **{name: getattr(customers, name)[is_low] for name in Snapshot.__dataclass_fields__}
@@ -172,7 +172,7 @@ def test_rules_that_need_no_fit_publish_what_they_learnt() -> None:
     customers, mean_value = today_of(list(drawn(50, 3)))
     past = replace(customers, next_period_count=np.arange(50) % 3)
     rule = rules.HiatusRule.learn(past)
-    scorer = Scorer(0.10, 0.25, return_forecast=rule, count_rules={90: rule})
+    scorer = Scorer(0.10, 0.25, repurchase_forecast=rule, count_rules={90: rule})
     scores = scorer.scores(customers, mean_value)
     is_recent = (customers.days_since_last_purchase <= 91).astype(int)
     assert scores["repurchase_probability_90d"].tolist() == rule.rates[is_recent].tolist()

@@ -15,7 +15,7 @@ def simulate(data_dir: Path, lines: int, seed: int = 1, **options: Any) -> Busin
     """Simulate a business, `source` by its name, and say nothing."""
     paths = SourcePaths(data_dir, options.pop("source", "simulated"))
     return simulation.simulate(
-        load_source(paths), paths, lines=lines, seed=seed, say=lambda text: None, **options
+        load_source(paths), paths, lines=lines, seed=seed, inform=lambda text: None, **options
     )
 
 

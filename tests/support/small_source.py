@@ -52,7 +52,7 @@ def fault(folder: Path, text: str) -> str:
 
 
 def check_fault(folder: Path, text: str, place: str, parts: list[str]) -> None:
-    """Check that a faulty file is answered in one line that names file, line, key and mend."""
+    """Check that a faulty file is answered in one line that names file, line, key and remedy."""
     message = fault(folder, text)
     assert len(message.splitlines()) == 1, message
     assert message.startswith(str(folder / "shop.yml")), message

@@ -28,14 +28,14 @@ def a_day(chance: random.Random, files: Files, today: date, arriving: list[dict[
     if arriving:
         files[f"sales-{today}.csv"] = arriving
     name = chance.choice(sorted(files))
-    event = chance.choice(["nothing", "correct", "break", "break", "mend", "mend", "withdraw"])
+    event = chance.choice(["nothing", "correct", "break", "break", "remedy", "remedy", "withdraw"])
     if event == "correct":
         files[name] = [row | {"amount": f"{chance.randrange(9000) / 100}"} for row in files[name]]
     elif event == "break":
         # More than the 1% that a file may have.
         broken = files[name][0] | {"order": "broken", "amount": "x"}
         files[name] = [*files[name], *[broken] * (len(files[name]) // 20 + 1)]
-    elif event == "mend":
+    elif event == "remedy":
         for one, rows in files.items():
             files[one] = [row for row in rows if row["order"] != "broken"]
     elif event == "withdraw":
