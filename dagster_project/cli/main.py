@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         help="make the release current even if its as-of date is before the current one's, or if "
         "it was rolled back from",
     )
+    run.add_argument("--publish", action="store_true", help=argparse.SUPPRESS)
     run.add_argument(
         "--full-refresh",
         action="store_true",
@@ -218,6 +219,8 @@ def _run(parsed: argparse.Namespace) -> None:
     from dagster_project.config.source import load_source
     from dagster_project.notices.tell import telling_failures
 
+    if parsed.publish:
+        raise ConfigurationError("`--publish` is `--make-current` now.")
     paths = _paths(parsed)
     with telling_failures(paths):
         source = load_source(paths)

@@ -111,13 +111,17 @@ def test_check_of_an_unknown_source(data_dir: Path, capsys: pytest.CaptureFixtur
     assert "Did you mean cdnow?" in messages
 
 
+@pytest.mark.parametrize(
+    ("former", "present"),
+    [(["sources", "--check"], "`winback check`"), (["run", "--publish"], "`--make-current`")],
+)
 def test_the_former_name_is_answered_with_the_new_one(
-    data_dir: Path, capsys: pytest.CaptureFixture[str]
+    former: list[str], present: str, data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        main.main(["sources", "--check", "--data-dir", str(data_dir)])
+        main.main([*former, "--data-dir", str(data_dir)])
     assert stop.value.code == 2
-    assert "`winback check`" in capsys.readouterr().err
+    assert present in capsys.readouterr().err
 
 
 def test_list_without_check_is_as_before(
