@@ -52,7 +52,7 @@ def find_files(patterns: Iterable[str], landing: Path) -> list[SourceFile]:
 
     Raises:
         ConfigurationError: a variable is not set.
-        WinbackError: a path without wildcards, or a package, is missing.
+        WinbackError: a path without wildcards, or a package, is missing, or a link leads to none.
     """
     found: dict[str, SourceFile] = {}
     for pattern in patterns:
@@ -163,5 +163,15 @@ def _packaged(name: str) -> SourceFile:
 
 def _glob(pattern: Path) -> list[Path]:
     anchor = Path(pattern.anchor)
-    matches = anchor.glob(str(pattern.relative_to(anchor)))
-    return [path for path in matches if path.is_file() and not path.name.startswith(".")]
+    matches = [
+        path
+        for path in anchor.glob(str(pattern.relative_to(anchor)))
+        if not path.name.startswith(".")
+    ]
+    for path in matches:
+        # Left out, it would be lines that are missing and nobody misses.
+        if path.is_symlink() and not path.exists():
+            raise WinbackError(
+                f"The link {path} leads to no file. Put the file there, or remove the link."
+            )
+    return [path for path in matches if path.is_file()]

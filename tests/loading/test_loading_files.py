@@ -31,3 +31,12 @@ def test_files_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         names("none.csv")
     with pytest.raises(WinbackError, match=r"package:nobody/x is missing: install"):
         names("package:nobody/x")
+
+
+def test_a_link_to_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "b.csv").symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(WinbackError, match=r"link .*/b\.csv leads to no file"):
+        find_files(["*.csv"], tmp_path)
+    (tmp_path / "gone.csv").touch()
+    assert [file.name for file in find_files(["[ab].csv"], tmp_path)] == ["a.csv", "b.csv"]
