@@ -162,6 +162,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(notify)
     notify.set_defaults(command=_notify)
 
+    dbt = commands.add_parser(
+        "dbt",
+        help="run dbt by hand, such as `winback dbt -- build -s customers+`",
+        description="Runs one dbt command on the warehouse of a source, with the settings and the "
+        "as-of date of its last run: build, show, compile, docs generate --static and so on. "
+        "Readers see nothing of it before the next run.",
+    )
+    _add_common(dbt)
+    dbt.add_argument("arguments", nargs="+", metavar="-- COMMAND", help="dbt's own arguments")
+    dbt.set_defaults(command=_dbt)
+
     ui = commands.add_parser("ui", help="run the Dagster UI of a source and, with it, its schedule")
     _add_common(ui)
     ui.add_argument(
@@ -240,6 +251,12 @@ def _run(parsed: argparse.Namespace) -> None:
         if release.is_rolled_back:
             _print("This release was rolled back from; --make-current makes it current again.")
     print(summary.summarise(paths, source, release))
+
+
+def _dbt(parsed: argparse.Namespace) -> None:
+    from dagster_project.cli import dbt_command
+
+    dbt_command.run(_paths(parsed), parsed.arguments, inform=_print)
 
 
 def _sources(parsed: argparse.Namespace) -> None:

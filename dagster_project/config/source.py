@@ -216,10 +216,7 @@ class Source(Part):
         return f"{shown_path(self.path)}, {place_of(keys, self._lines)}"
 
     def model_settings(self) -> dict[str, Any]:
-        """Return what the numbers of a release depend on: the dbt variables of the source.
-
-        The run adds the as-of date.
-        """
+        """Return what the numbers of a release depend on, beside its days."""
         return {
             "currency": self.currency,
             "time_zone": self.time_zone,
@@ -242,6 +239,14 @@ class Source(Part):
             "minimum_score_days": self.settings.minimum_score_days,
             "minimum_score_repeat_buyers": self.settings.minimum_score_repeat_buyers,
             "discount_rate": str(self.settings.discount_rate),
+        }
+
+    def dbt_variables(self, as_of: date) -> dict[str, Any]:
+        """Return the variables with which the models are built as of a day."""
+        return {
+            "as_of_date": as_of.isoformat(),
+            "first_day": self.first_day.isoformat(),
+            **self.model_settings(),
         }
 
     def settings_fingerprint(self) -> str:

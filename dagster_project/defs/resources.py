@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import duckdb
@@ -60,14 +59,6 @@ class Run:
     def identity(self, connection: duckdb.DuckDBPyConnection) -> ReleaseIdentity:
         """Return the release that the warehouse's files give in this run."""
         return release_identity(self.source, self.as_of, self.code, all_inputs(connection))
-
-    def dbt_variables(self) -> dict[str, Any]:
-        """Return the variables the models are built with."""
-        return {
-            "as_of_date": self.as_of.isoformat(),
-            "first_day": self.source.first_day.isoformat(),
-            **self.source.model_settings(),
-        }
 
 
 class SourceRun(dg.ConfigurableResource[Run]):

@@ -18,13 +18,14 @@ from typing import Any
 
 from dagster_project.errors import (
     TELLING_ERRORS,
+    ConfigurationError,
     WinbackError,
     first_line,
     in_words,
     quoting_nothing,
 )
 from dagster_project.files import appearing_whole, write_text
-from dagster_project.paths import DBT_DIR, SourcePaths
+from dagster_project.paths import DBT_DIR, SourcePaths, setting
 from dagster_project.warehouse import engine_settings
 
 # So many are named in a message.
@@ -44,6 +45,7 @@ def run_dbt(
     environment: Mapping[str, str],
     parsed: Path | None = None,
     on_event: Callable[[Any], None] | None = None,
+    console: str = "none",
 ) -> Any:
     """Run one dbt command over the project and return its result, as dbt types it.
 
@@ -55,6 +57,7 @@ def run_dbt(
         parsed: File of the parsed project. If it is there, dbt need not parse; if not, what dbt
             has parsed is kept there. Without one dbt parses as it likes.
         on_event: Is told every event of dbt, from several threads.
+        console: From which level on dbt prints its events itself.
 
     Raises:
         WinbackError: dbt failed; the message names what did and holds no values of rows.
@@ -68,9 +71,9 @@ def run_dbt(
     options = ["--project-dir", str(DBT_DIR), "--profiles-dir", str(DBT_DIR)]
     options += ["--target-path", str(target), "--log-path", str(target)]
     # At its own level dbt's log holds every statement, which is a tenth of dbt's work.
-    options += ["--log-level", "none", "--log-level-file", "info"]
+    options += ["--log-level", console, "--log-level-file", "info"]
     options += ["--log-file-max-bytes", str(LOG_BYTES)]
-    options += ["--vars", json.dumps(variables)]
+    options += ["--vars", json.dumps({**variables, "is_of_a_source": True})]
     with _given_back(), _environment(environment), _interruptible():
         runner = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else [])
         outcome = runner.invoke([*arguments, *options])
@@ -86,13 +89,27 @@ def run_dbt(
 
 
 def engine_environment(paths: SourcePaths) -> dict[str, str]:
-    """Return what `profiles.yml` reads to work on a source's warehouse."""
+    """Return what `profiles.yml` reads to work on a source's warehouse.
+
+    Raises:
+        ConfigurationError: The number of threads is none.
+    """
     settings = engine_settings(paths)
     return {
         "WINBACK_WAREHOUSE": str(paths.warehouse),
         "WINBACK_MEMORY_LIMIT": settings["memory_limit"],
         "WINBACK_SPILL": settings["temp_directory"],
+        "WINBACK_DBT_THREADS": _threads(),
     }
+
+
+def _threads() -> str:
+    threads = setting("WINBACK_DBT_THREADS", "2")
+    if not threads.isdecimal() or int(threads) < 1:
+        raise ConfigurationError(
+            f"WINBACK_DBT_THREADS is {threads!r}; write a number from 1 on, such as 2."
+        )
+    return threads
 
 
 def _read_parsed(file: Path) -> Any:
@@ -113,7 +130,7 @@ def _keep_parsed(target: Path, parsed: Path) -> None:
 
 
 def _failure(outcome: Any) -> str:
-    """Inform which nodes failed, why and what to do, without values of rows."""
+    """Say which nodes failed, why and what to do, without values of rows."""
     if outcome.exception is not None:
         said = quoting_nothing(str(outcome.exception))
         return f"{first_line(said)}. The models cannot be read; install the program anew."

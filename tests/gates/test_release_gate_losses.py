@@ -17,13 +17,17 @@ from support.gate_cases import (
 
 # table, fault, expectation, observed value, first example
 FAULTS = [
-    ("churn_rates", "update churn_rates set is_complete_month = false"
+    ("churn_rates",
+     "update churn_rates set is_complete_month = false, annualised_churn_rate = null"
      " where definition_id = 'fixed_60' and month = '2024-02-01' and segment = 'all'",
      "cells_well_formed", "1 of 14 unexpected", "fixed_60:2024-02-01:all:all"),
     ("churn_rates", "update churn_rates set churn_rate = .4"
      " where churn_rate = .5 and segment = 'all'",
      "rates_consistent", "1 of 14 unexpected", "fixed_60:2024-03-01:all:all"),
     ("churn_rates", "update churn_rates set annualised_churn_rate = .9"
+     " where churn_rate = .5 and segment = 'all'",
+     "rates_consistent", "1 of 14 unexpected", "fixed_60:2024-03-01:all:all"),
+    ("churn_rates", "update churn_rates set annualised_churn_rate = null"
      " where churn_rate = .5 and segment = 'all'",
      "rates_consistent", "1 of 14 unexpected", "fixed_60:2024-03-01:all:all"),
     ("churn_rates", "update churn_rates set value_at_stake = 11"

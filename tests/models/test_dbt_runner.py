@@ -19,7 +19,7 @@ from support.kept_shop import damage_block
 from support.shop import SHOP_YML, make_shop
 
 from dagster_project.config.source import load_source
-from dagster_project.errors import WinbackError
+from dagster_project.errors import ConfigurationError, WinbackError
 from dagster_project.loading.load import load_table
 from dagster_project.loading.raw_tables import prepare_raw
 from dagster_project.models import dbt_project, dbt_runner
@@ -233,3 +233,12 @@ def endless() -> Callable[[Path], Path]:
         return project
 
     return make
+
+
+@pytest.mark.parametrize("threads", ["0", "two", "-1"])
+def test_a_number_of_threads_that_is_none_is_told(
+    threads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WINBACK_DBT_THREADS", threads)
+    with pytest.raises(ConfigurationError, match=f"WINBACK_DBT_THREADS is '{threads}'; write"):
+        dbt_runner.engine_environment(SourcePaths(tmp_path, "shop"))

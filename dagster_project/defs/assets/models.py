@@ -81,7 +81,7 @@ def _models(name: str, *, exclude: str, select: str = "fqn:*") -> dg.AssetsDefin
             if message.info.name in RESULTS:
                 results.append(msg_to_dict(message))
 
-        variables = source_run.dbt_variables()
+        variables = source_run.source.dbt_variables(source_run.as_of)
         try:
             with noting_built(context, source_run), noticing_damage(paths):
                 run_dbt(

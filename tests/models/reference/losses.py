@@ -93,10 +93,10 @@ def churn_rates(known: Known) -> list[tuple]:
                         cell[1] += 1
                         cell[2] += silence.value
         for (month, *segment), (base, lost, value) in cells.items():
-            end = known.end_of(month)
-            yearly = 1 - (1 - lost / base) ** (365 / ((end - month).days + 1))
+            days = (known.end_of(month) - month).days + 1
             is_complete = known.is_over(month) and month >= known.world.first_day
-            rates = share(lost, base), Near(yearly)
+            yearly = Near(1 - (1 - lost / base) ** (365 / days)) if is_complete else None
+            rates = share(lost, base), yearly
             rows.append((month, name, *segment, base, lost, *rates, value, "EUR", is_complete))
     return rows
 

@@ -67,10 +67,17 @@ final as (
         cast(base_count as integer) as base_customer_count,
         cast(lost_count as integer) as lost_customer_count,
         {{ share('lost_count', 'base_count') }} as churn_rate,
-        cast({{ rounded(
-            '1 - power(1 - ' ~ float_quotient('lost_count', 'base_count') ~ ', '
-            ~ float_quotient('365', days_between('month', 'ended_on') ~ ' + 1') ~ ')', 6
-        ) }} as decimal(9, 6)) as annualised_churn_rate,
+        -- Losses are not spread evenly over a month, so a part of one says nothing of a year.
+        cast(
+            case
+                when is_complete_month
+                    then {{ rounded(
+                        '1 - power(1 - ' ~ float_quotient('lost_count', 'base_count') ~ ', '
+                        ~ float_quotient('365', days_between('month', 'ended_on') ~ ' + 1')
+                        ~ ')', 6
+                    ) }}
+            end as decimal(9, 6)
+        ) as annualised_churn_rate,
         cast(value_at_stake as decimal(18, 2)) as value_at_stake,
         '{{ var("currency") }}' as currency,
         is_complete_month
