@@ -91,6 +91,9 @@ FAULTS = [
     ("cohort_retention", "update cohort_retention set cumulative_net_revenue_per_customer = 10.01"
      " where acquisition_month = '2024-01-01' and months_since = 1",
      "cumulative_revenue_adds_up", "1 of 6 unexpected", "2024-01-01:1"),
+    ("cohort_retention", "update cohort_retention set is_left_censored = true"
+     " where acquisition_month = '2024-03-01'",
+     "first_cohort_marked", "1 of 6 unexpected", "2024-03-01:0"),
     ("cohort_retention", "update cohort_retention set is_mature = false"
      " where acquisition_month = '2024-01-01' and months_since = 1",
      "maturity_as_defined", "1 of 6 unexpected", "2024-01-01:1"),

@@ -274,12 +274,12 @@ insert into lifecycle_flow values
     ('2024-02-01', 1, 1, 0, 0, 1, true),
     ('2024-03-01', 2, 1, 1, 0, 0, true);
 insert into cohort_retention values
-    ('2024-01-01', 0, 1, 1, 1, 1, 1, 1, 1, 10, 10, 'USD', true),
-    ('2024-01-01', 1, 1, 0, 0, 0, 0, 0, 0, 0, 10, 'USD', true),
-    ('2024-01-01', 2, 1, 0, 0, 0, 0, 0, 0, 0, 10, 'USD', true),
-    ('2024-02-01', 0, 1, 1, 1, 1, 1, 1, 1, 12.5, 12.5, 'USD', true),
-    ('2024-02-01', 1, 1, 1, 1, 1, 1, 1, 1, 17.5, 30, 'USD', true),
-    ('2024-03-01', 0, 1, 1, 1, 1, 1, 1, 1, 20, 20, 'USD', true);
+    ('2024-01-01', 0, 1, 1, 1, 1, 1, 1, 1, 10, 10, 'USD', true, true),
+    ('2024-01-01', 1, 1, 0, 0, 0, 0, 0, 0, 0, 10, 'USD', true, true),
+    ('2024-01-01', 2, 1, 0, 0, 0, 0, 0, 0, 0, 10, 'USD', true, true),
+    ('2024-02-01', 0, 1, 1, 1, 1, 1, 1, 1, 12.5, 12.5, 'USD', true, false),
+    ('2024-02-01', 1, 1, 1, 1, 1, 1, 1, 1, 17.5, 30, 'USD', true, false),
+    ('2024-03-01', 0, 1, 1, 1, 1, 1, 1, 1, 20, 20, 'USD', true, false);
 insert into spend_by_tenure by name
 select
     *, 'USD' as currency, observed_customer_count = acquired_customer_count as is_mature,

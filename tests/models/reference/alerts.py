@@ -249,7 +249,13 @@ def alert_quality(known: Known) -> list[tuple]:
         is_alarming = (kind, month) in alarming(known)
         finding = "puts customers into alarm: right often enough, against the base rate"
         if kind == "overdue":
-            finding = "always puts customers into alarm"
+            finding = "puts customers into alarm by their own rhythm, whatever its record: "
+            if alerts < 30:
+                finding += "fewer than 30 alerts with a known outcome"
+            elif right * base > base_lost * alerts:
+                finding += "right more often than the base rate"
+            else:
+                finding += "right no more often than the base rate"
         elif alerts < 30:
             finding = "informs only: fewer than 30 alerts with a known outcome"
         elif not is_alarming:

@@ -82,5 +82,6 @@ def cohort_retention(known: Known) -> list[tuple]:
             for count in (bought, later, kept):
                 row += count, share(count, size)
             each = rounded(Fraction(total) / size, 2)
-            rows.append((*row, revenue, each, "EUR", known.is_over(month)))
+            is_first = acquired == min(cohorts)
+            rows.append((*row, revenue, each, "EUR", known.is_over(month), is_first))
     return rows

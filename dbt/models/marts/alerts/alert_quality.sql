@@ -117,7 +117,18 @@ final as (
         end as alerts_per_customer_year,
         alert_months.is_alarming,
         case
-            when alert_months.alert_type = 'overdue' then 'always puts customers into alarm'
+            -- The stage goes by the customer's own rhythm, so a poor record is said and no more.
+            when alert_months.alert_type = 'overdue'
+                then 'puts customers into alarm by their own rhythm, whatever its record: '
+                    || case
+                        when alert_months.alert_count < 30
+                            then 'fewer than 30 alerts with a known outcome'
+                        when
+                            alert_months.right_count * alert_months.base_count
+                            > alert_months.base_lost_count * alert_months.alert_count
+                            then 'right more often than the base rate'
+                        else 'right no more often than the base rate'
+                    end
             when alert_months.alert_count < 30
                 then 'informs only: fewer than 30 alerts with a known outcome'
             when alert_months.is_alarming

@@ -162,7 +162,9 @@ final as (
         {{ amount_per('cumulative_net_revenue', 'customer_count') }}
             as cumulative_net_revenue_per_customer,
         '{{ var("currency") }}' as currency,
-        is_over as is_mature
+        is_over as is_mature,
+        -- Who bought before the data begins is taken for new in their first month.
+        acquisition_month = min(acquisition_month) over () as is_left_censored
     from filled
 
 )
