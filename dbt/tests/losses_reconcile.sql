@@ -1,6 +1,6 @@
 {{ config(meta={'dagster': {'ref': {'name': 'lost_customers_by_month'}}}) }}
 
--- Every loss of the history is in the table, and losses less recoveries are the customers lost now.
+-- Every loss of the history is in the table, and losses less those regained are the customers lost now.
 with episodes as (
 
     select

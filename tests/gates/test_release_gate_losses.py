@@ -75,7 +75,7 @@ FAULTS = [
      "losses_as_in_episodes", "1 of 6 unexpected", "2024-03-01:high"),
     ("lost_customers_by_month",
      "update customers set lifecycle_stage = 'alarm' where customer_id = 'a'",
-     "losses_reconcile", "1 lost and not recovered", None),
+     "losses_reconcile", "1 lost and not regained", None),
     ("winback_candidates", "delete from winback_candidates where customer_id = 'a'",
      "only_and_all_eligible", "1 of 2 unexpected", "a"),
     ("winback_candidates", "insert into winback_candidates values"
