@@ -227,7 +227,10 @@ def _start(file: Path) -> bytes:
         with file.open("rb") as stream:
             return stream.read(_MAGIC_PLACE + len(_MAGIC))
     except OSError as error:
-        raise WinbackError(f"{error.filename} cannot be read: {error.strerror}.") from error
+        words = in_words(type(error).__name__, str(error))
+        raise WinbackError(
+            words or f"{error.filename} cannot be read: {error.strerror}."
+        ) from error
 
 
 def _is_of_content(error: duckdb.Error) -> bool:

@@ -1,5 +1,6 @@
 """DuckDB files: created whole, waited for while another program has them open."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -206,3 +207,17 @@ class Ended:
 def test_why_a_transaction_could_not_be_committed_is_said() -> None:
     with pytest.raises(duckdb.IOException, match="No space left"), transaction(Ended()):
         pass
+
+
+def test_a_warehouse_that_this_user_may_not_read_is_told_with_the_way_out(
+    paths: SourcePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths.warehouse.parent.mkdir(parents=True, exist_ok=True)
+    paths.warehouse.write_bytes(b"of somebody else")
+
+    def refuse(file: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(file))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(WinbackError, match=r"may not read or write .*\. Give the user that runs"):
+        fault(paths)
