@@ -87,7 +87,12 @@ def _releases(paths: SourcePaths) -> None:
 
     load_source(paths)
     found = list_releases(paths)
-    if not found:
+    if not found and any(paths.releases.glob("[!.]*/manifest.json")):
+        print(
+            f"The list of the releases of {paths.source} is missing, and they are there: the next "
+            "run takes them up, `winback verify` names them."
+        )
+    elif not found:
         print(f"No release of {paths.source} yet; make one with `winback run`.")
     for release in found:
         is_aside = not release.is_kept and (paths.damaged / release.release_id).is_dir()

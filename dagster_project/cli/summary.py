@@ -45,6 +45,11 @@ def summarise(paths: SourcePaths, source: Source, release: Release) -> str:
             "where release_id = ? group by all order by all",
             [release.release_id],
         ).fetchall()
+        warnings = connection.execute(
+            "select gate, table_name, expectation, observed_value from gate_results "
+            "where release_id = ? and not is_passed order by gate, table_name, expectation",
+            [release.release_id],
+        ).fetchall()
     lines = [
         f"Release {release.release_id} of {paths.source}, as of {release.as_of}"
         + ("" if release.is_current else " (kept, not current)"),
@@ -68,6 +73,10 @@ def summarise(paths: SourcePaths, source: Source, release: Release) -> str:
         "",
         "Gates      "
         + ", ".join(f"{gate}: {passed} of {total} passed" for gate, passed, total in gates),
+        *(
+            f"  warning: {gate}, {table}, {expectation}: {observed}"
+            for gate, table, expectation, observed in warnings
+        ),
         f"File       {paths.published_file if release.is_current else file}",
         "Try        "
         "select customer_id, value_at_stake, rank_reason from winback_candidates limit 10",

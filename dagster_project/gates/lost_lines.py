@@ -5,14 +5,14 @@ lines of former days with it, and every number after that would be right by what
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import duckdb
 
 from dagster_project.errors import counted
-from dagster_project.loading.raw_tables import lines_by_day
+from dagster_project.loading.raw_tables import first_days, lines_by_day
 from dagster_project.paths import SourcePaths
 from dagster_project.shown import shown
 from dagster_project.warehouse import connect
@@ -25,6 +25,10 @@ create or replace table audit.lost_lines (
 )"""
 # Lines by table and file, or by table and day.
 Lines = Mapping[tuple[str, str], int]
+# First day (ISO) by table and file; a table with the first day a file lost and the first it has.
+Firsts = Mapping[tuple[str, str], str]
+Cut = tuple[str, str, str]
+AFTER_ALL = "9999-12-31"
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,13 @@ def lost_of_files(former: Lines, now: Lines) -> Iterator[LostLines]:
             yield LostLines("file", table, file, count, left, is_much)
 
 
-def lost_of_days(former: Lines, now: Lines) -> Iterator[LostLines]:
+def lost_of_days(former: Lines, now: Lines, cut: Sequence[Cut] = ()) -> Iterator[LostLines]:
     """Yield the days with fewer lines, whatever files hold them.
 
     A file of the last 90 days that is written anew each morning never has fewer lines, and loses a
-    day each time. Much is more than half of each day, from ten lines of such days together on; a
-    history that begins later has always lost much, as it makes other customers new.
+    day each time. Much is more than half of each day, from ten lines of such days together on.
+    Lines at which a file was cut (see `cuts`), and the first day of all, are always much: a history
+    that begins later makes other customers new.
     """
     firsts: dict[str, str] = {}
     for table, day in sorted(now):
@@ -75,7 +80,18 @@ def lost_of_days(former: Lines, now: Lines) -> Iterator[LostLines]:
     for table, day, count, left in fewer:
         is_thin = left < KEPT_SHARE_OF_DAY * count and thin[table] >= LEAST_LOST_LINES
         begins_later = table not in firsts or day < firsts[table]
-        yield LostLines("day", table, day, count, left, is_thin or begins_later)
+        is_cut = any(table == of and begun <= day < until for of, begun, until in cut)
+        yield LostLines("day", table, day, count, left, is_thin or begins_later or is_cut)
+
+
+def cuts(former: Firsts, now: Firsts, present: Iterable[tuple[str, str]]) -> list[Cut]:
+    """Return from which day up to which each file that is there has lines no more at its start."""
+    there = set(present)
+    return [
+        (table, first, now.get((table, file), AFTER_ALL))
+        for (table, file), first in former.items()
+        if (table, file) in there and first < now.get((table, file), AFTER_ALL)
+    ]
 
 
 def write_lost_lines(
@@ -111,9 +127,15 @@ def _lost(connection: duckdb.DuckDBPyConnection, former: Mapping[str, Any]) -> l
     ).fetchall()
     # The manifest has the names as they are shown.
     files_now = {(table, shown(file)): count for table, file, count in present}
-    days = _by_day(former.get("lines_by_day", {}))
-    days_now = _by_day(lines_by_day(connection, "raw"))
-    return [*lost_of_files(files, files_now), *lost_of_days(days, days_now)]
+    days = _by_table(former.get("lines_by_day", {}))
+    days_now = _by_table(lines_by_day(connection, "raw"))
+    firsts = _by_table(former.get("first_days", {}))
+    firsts_now = {
+        (table, shown(file)): day
+        for (table, file), day in _by_table(first_days(connection, "raw")).items()
+    }
+    cut = cuts(firsts, firsts_now, files_now)
+    return [*lost_of_files(files, files_now), *lost_of_days(days, days_now, cut)]
 
 
 def _told(lost: Sequence[LostLines]) -> tuple[int, int, list[str], str]:
@@ -131,5 +153,7 @@ def _told(lost: Sequence[LostLines]) -> tuple[int, int, list[str], str]:
     return former, gone, examples, "; ".join(words) or "none lost"
 
 
-def _by_day(lines: Mapping[str, Mapping[str, int]]) -> Lines:
-    return {(table, day): count for table, days in lines.items() for day, count in days.items()}
+def _by_table(nested: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], Any]:
+    return {
+        (table, name): value for table, named in nested.items() for name, value in named.items()
+    }

@@ -135,6 +135,24 @@ def lines_by_day(connection: duckdb.DuckDBPyConnection, raw: str) -> dict[str, d
     }
 
 
+def first_days(connection: duckdb.DuckDBPyConnection, raw: str) -> dict[str, dict[str, str]]:
+    """Return the first day of which each file has lines, by table and file; see `lines_by_day`."""
+    days = {
+        "transactions": f"select source_file, ordered_on as day from {raw}.load_days "
+        "where row_count > 0",
+        "interactions": f"select source_file, occurred_at::date as day from {raw}.interactions",
+    }
+    return {
+        table: dict(
+            connection.execute(
+                f"select parse_filename(source_file) as file, min(day)::varchar from ({query}) "
+                "group by file order by file"
+            ).fetchall()
+        )
+        for table, query in days.items()
+    }
+
+
 def known_loads(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, KnownLoad]:
     """Return what raw holds of a table's files, by file."""
     rows = connection.execute(

@@ -13,7 +13,7 @@ import duckdb
 from dagster_project.errors import WinbackError
 from dagster_project.files import remove, write_json
 from dagster_project.loading.pseudonyms import noted_fingerprint
-from dagster_project.loading.raw_tables import lines_by_day
+from dagster_project.loading.raw_tables import first_days, lines_by_day
 from dagster_project.paths import SourcePaths
 from dagster_project.release.identity import CodeVersion, NamedInput, ReleaseIdentity
 from dagster_project.release.tables import PublishedTable, copy_table, count_rows
@@ -38,6 +38,7 @@ class Candidate:
     feed: Mapping[str, Any]
     inputs: Sequence[Mapping[str, Any]]
     lines_by_day: Mapping[str, Mapping[str, int]]
+    first_days: Mapping[str, Mapping[str, str]]
     row_counts: Sequence[Mapping[str, Any]]
     pseudonym_key: str | None
 
@@ -101,6 +102,7 @@ def build_candidate(
                 )
             ),
             "lines_by_day": lines_by_day(con, "warehouse.raw"),
+            "first_days": shown_in(first_days(con, "warehouse.raw")),
             "row_counts": [
                 {"table_name": table.name, "row_count": count_rows(con, table.name)}
                 for table in tables

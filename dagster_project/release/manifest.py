@@ -66,6 +66,7 @@ def manifest(
         "churn_backtest": candidate.churn_backtest,
         "inputs": candidate.inputs,
         "lines_by_day": candidate.lines_by_day,
+        "first_days": candidate.first_days,
         "tables": tables,
         "files": {
             file.relative_to(folder).as_posix(): {

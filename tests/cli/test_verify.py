@@ -66,3 +66,18 @@ def test_releases_says_where_a_damaged_one_is(
         ids[1]: f"  damaged, moved to {paths.damaged / ids[1]}",
         ids[2]: "  current",
     }
+
+
+def test_releases_that_the_state_has_lost_are_not_called_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "shop.yml").write_text(GOOD)
+    arguments = ["releases", "--source", "shop", "--data-dir", str(tmp_path)]
+    main(arguments)
+    assert capsys.readouterr().out.startswith("No release of shop yet")
+    paths = SourcePaths(tmp_path, "shop")
+    release(paths, "a")
+    shutil.rmtree(paths.state.parent)
+    main(arguments)
+    assert capsys.readouterr().out.startswith("The list of the releases of shop is missing, and")

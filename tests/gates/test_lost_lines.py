@@ -10,7 +10,7 @@ from support.raw_shop import HEADER, Shop, lines
 
 from dagster_project.gates.lost_lines import lost_of_days, lost_of_files
 from dagster_project.gates.outcomes import Outcome
-from dagster_project.loading.raw_tables import lines_by_day
+from dagster_project.loading.raw_tables import first_days, lines_by_day
 
 JANUARY = [date(2024, 1, number) for number in range(1, 32)]
 INTERACTIONS = """\
@@ -42,6 +42,7 @@ def manifest_of(shop: Shop) -> dict[str, Any]:
     return {
         "inputs": [one for (one,) in files],
         "lines_by_day": lines_by_day(shop.connection, "raw"),
+        "first_days": first_days(shop.connection, "raw"),
     }
 
 
@@ -94,6 +95,30 @@ def test_a_window_of_days_written_anew_blocks_with_its_first_lost_day(tmp_path: 
         assert lost.observed_value == "1 of 1 lines of 1 day"
         assert lost.example_ids == ("transactions 2024-01-01",)
         assert "a name of its own" in lost.remedy
+
+
+def test_a_window_beside_a_history_blocks_with_its_first_lost_day(tmp_path: Path) -> None:
+    """Neither the first day of all goes, nor many lines: a day of the window's start does."""
+    with gate_shop(tmp_path, files="*.csv") as shop:
+        history = {"history.csv": sales(JANUARY[:10], per_day=1)}
+        deliver(shop, history | {"latest.csv": sales(JANUARY[10:30], per_day=1)})
+        former = manifest_of(shop)
+        deliver(shop, {"latest.csv": sales(JANUARY[11:], per_day=1)})
+        lost = told(shop, former)["no_lines_lost"]
+        assert lost.observed_value == "1 of 1 lines of 1 day"
+        assert lost.example_ids == ("transactions 2024-01-11",)
+        # The day is kept in another file: nothing is lost.
+        deliver(shop, {"more.csv": sales(JANUARY[10:11], per_day=1)})
+        assert told(shop, former) == {}
+
+
+def test_a_small_file_that_is_emptied_blocks(tmp_path: Path) -> None:
+    with gate_shop(tmp_path, files="*.csv") as shop:
+        deliver(shop, {"a.csv": sales(JANUARY), "b.csv": sales([date(2024, 2, 3)], per_day=2)})
+        former = manifest_of(shop)
+        deliver(shop, {"b.csv": HEADER})
+        lost = told(shop, former)["no_lines_lost"]
+    assert lost.observed_value == "2 of 2 lines of 1 day"
 
 
 def test_a_corrected_file_is_warned_of(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def test_publish_writes_file_parquet_manifest_comments_and_links(paths):
     ]
     assert manifest["inputs"] == inputs
     assert manifest["lines_by_day"] == {"transactions": {"2024-01-02": 3}, "interactions": {}}
+    assert manifest["first_days"] == {"transactions": {"a.csv": "2024-01-02"}, "interactions": {}}
     assert set(manifest["files"]) == {"winback.duckdb"} | parquet
     assert {table["name"]: table["row_count"] for table in manifest["tables"]} == {
         "customers": 3,

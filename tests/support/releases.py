@@ -55,8 +55,8 @@ def load_warehouse(paths: SourcePaths, marker: str) -> None:
         )
         con.execute(
             "create or replace table raw.load_days as select date '2024-01-02' as ordered_on, "
-            "3::bigint as row_count; create or replace table raw.interactions "
-            "(occurred_at timestamp)"
+            f"3::bigint as row_count, '/somewhere/{marker}.csv' as source_file; "
+            "create or replace table raw.interactions (occurred_at timestamp, source_file varchar)"
         )
         con.execute(
             f"create or replace table raw.pseudonym_key as select 'key-{marker}' as fingerprint"
