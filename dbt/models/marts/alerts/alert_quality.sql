@@ -119,7 +119,8 @@ final as (
         case
             -- The stage goes by the customer's own rhythm, so a poor record is said and no more.
             when alert_months.alert_type = 'overdue'
-                then 'puts customers into alarm by their own rhythm, whatever its record: '
+                then
+                    'puts customers into alarm by their own rhythm, whatever its record: '
                     || case
                         when alert_months.alert_count < 30
                             then 'fewer than 30 alerts with a known outcome'
