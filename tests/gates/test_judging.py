@@ -19,7 +19,7 @@ from dagster_project.warehouse import DamagedDatabaseError, noticing_damage
 @pytest.mark.parametrize("is_raising", [False, True])
 def test_no_lock_is_held_afterwards(is_raising: bool, release: Path, warehouse: Path) -> None:
     if is_raising:
-        make(release, "alter table customers drop rule_id")
+        make(release, "alter table customers drop lifecycle_rule_id")
         with pytest.raises(WinbackError):
             judge_release("customers", release, warehouse)
     else:
