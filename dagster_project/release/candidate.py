@@ -17,7 +17,7 @@ from dagster_project.loading.raw_tables import first_days, lines_by_day
 from dagster_project.paths import SourcePaths
 from dagster_project.release.identity import CodeVersion, NamedInput, ReleaseIdentity
 from dagster_project.release.tables import PublishedTable, copy_table, count_rows
-from dagster_project.shown import shown_in
+from dagster_project.shown import shown, shown_in
 from dagster_project.warehouse import MEMORY, attach, connect, rows, utc_now
 
 RELEASE_FILE = "winback.duckdb"
@@ -102,7 +102,10 @@ def build_candidate(
                 )
             ),
             "lines_by_day": lines_by_day(con, "warehouse.raw"),
-            "first_days": shown_in(first_days(con, "warehouse.raw")),
+            "first_days": {
+                table: {shown(file): day for file, day in files.items()}
+                for table, files in first_days(con, "warehouse.raw").items()
+            },
             "row_counts": [
                 {"table_name": table.name, "row_count": count_rows(con, table.name)}
                 for table in tables
