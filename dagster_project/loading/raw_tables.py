@@ -65,6 +65,14 @@ from (
 ) as counted
 where load_days.source_file = counted.source_file and load_days.ordered_on = counted.ordered_on
 """
+# How many lines a file has of a day, in schema {raw}, of the tables whose lines have one: business
+# days of transactions, days of UTC of interactions.
+DATED_LINES = {
+    "transactions": "select source_file, ordered_on as day, row_count as line_count "
+    "from {raw}.load_days where row_count > 0",
+    "interactions": "select source_file, occurred_at::date as day, 1 as line_count "
+    "from {raw}.interactions",
+}
 # Tables that say something of a table's file: `table_name`, `source_file`.
 TABLES_OF_FILES = ("loads", "rejected_rows", "load_report")
 # Tables that say something of a file's transactions on a day: `source_file`, `ordered_on`.
@@ -117,39 +125,29 @@ def lines_by_day(connection: duckdb.DuckDBPyConnection, raw: str) -> dict[str, d
         raw: The schema, with the warehouse's name if it is attached.
 
     Returns:
-        Lines by date (ISO), in its order: business days of transactions, days of UTC of
-        interactions.
+        Lines by date (ISO), in its order; see `DATED_LINES`.
     """
-    days = {
-        "transactions": f"select ordered_on as day, row_count as line_count from {raw}.load_days",
-        "interactions": f"select occurred_at::date as day, 1 as line_count from {raw}.interactions",
-    }
     return {
         table: dict(
             connection.execute(
                 "select day::varchar, sum(line_count)::bigint "
-                f"from ({query}) group by day having sum(line_count) > 0 order by day"
+                f"from ({query.format(raw=raw)}) group by day order by day"
             ).fetchall()
         )
-        for table, query in days.items()
+        for table, query in DATED_LINES.items()
     }
 
 
 def first_days(connection: duckdb.DuckDBPyConnection, raw: str) -> dict[str, dict[str, str]]:
     """Return the first day of which each file has lines, by table and file; see `lines_by_day`."""
-    days = {
-        "transactions": f"select source_file, ordered_on as day from {raw}.load_days "
-        "where row_count > 0",
-        "interactions": f"select source_file, occurred_at::date as day from {raw}.interactions",
-    }
     return {
         table: dict(
             connection.execute(
-                f"select parse_filename(source_file) as file, min(day)::varchar from ({query}) "
-                "group by file order by file"
+                "select parse_filename(source_file) as file, min(day)::varchar "
+                f"from ({query.format(raw=raw)}) group by file order by file"
             ).fetchall()
         )
-        for table, query in days.items()
+        for table, query in DATED_LINES.items()
     }
 
 

@@ -282,14 +282,8 @@ def test_a_file_that_is_mostly_empty_is_made_smaller(
     assert (file.stat().st_size < full / 2) == is_smaller
 
 
-def test_a_deletion_that_fails_is_no_reason_for_a_run_to_fail(
-    paths: SourcePaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(resources, "prune", fail)
-    make_shop(paths.data_dir)
+def run_of_an_asset(paths: SourcePaths) -> tuple[dg.ExecuteInProcessResult, list[str]]:
+    """Run an asset that does nothing with the source's resource; return what was told as well."""
 
     @dg.asset
     def orders(source_run: dg.ResourceParam[object]) -> None:
@@ -300,9 +294,22 @@ def test_a_deletion_that_fails_is_no_reason_for_a_run_to_fail(
             [orders],
             instance=instance,
             resources={"source_run": SourceRun(source_name=SHOP, data_dir=str(paths.data_dir))},
+            raise_on_error=False,
         )
-        assert result.success
-        told = [entry.user_message for entry in instance.all_logs(result.run_id)]
+        return result, [entry.user_message for entry in instance.all_logs(result.run_id)]
+
+
+def test_a_deletion_that_fails_is_no_reason_for_a_run_to_fail(
+    paths: SourcePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(resources, "prune", fail)
+    make_shop(paths.data_dir)
+
+    result, told = run_of_an_asset(paths)
+    assert result.success
     (line,) = [one for one in told if one.startswith("What old runs left could not be deleted")]
     assert "The disk is full" in line
 
@@ -317,19 +324,8 @@ def test_a_warehouse_that_another_program_holds_is_told_of_once(
     for name in ("connect", "prune"):
         monkeypatch.setattr(resources, name, fail)
 
-    @dg.asset
-    def orders(source_run: dg.ResourceParam[object]) -> None:
-        pass
-
-    with dg.DagsterInstance.get() as instance:
-        result = dg.materialize(
-            [orders],
-            instance=instance,
-            resources={"source_run": SourceRun(source_name=SHOP, data_dir=str(paths.data_dir))},
-            raise_on_error=False,
-        )
-        assert not result.success
-        told = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    result, told = run_of_an_asset(paths)
+    assert not result.success
     assert not [one for one in told if one.startswith("What old runs left")]
     failures = [event for event in result.all_events if event.is_failure]
     assert any("warehouse.duckdb is open in a shell" in repr(one) for one in failures)
